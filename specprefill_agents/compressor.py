@@ -1,0 +1,238 @@
+"""Compressor: the one orchestrator. Segments -> candidates -> units -> scores -> selection -> rendered text.
+
+Knows no framework and imports neither torch nor transformers itself; the draft is loaded when it is first needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specprefill_agents.accounting.tokens import TokenCounter, counter_for
+from specprefill_agents.config import CompressionConfig
+from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.errors import ScoringError
+from specprefill_agents.observe.audit import AuditLog, LoggingAudit
+from specprefill_agents.prompt.render import GapMarks, gap_marks, merge_spans, render
+from specprefill_agents.prompt.segments import protection_reason
+from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.scoring.base import Scorer, check_scores, scorer_fingerprint
+from specprefill_agents.scoring.lexical import LexicalScorer
+from specprefill_agents.scoring.registry import make_scorer
+from specprefill_agents.selection.budget import Candidate, ranking, select
+from specprefill_agents.selection.units import unit_scores
+from specprefill_agents.storage.score_cache import MemoryKeyCache
+from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Segment, Span, TokenScores, Unit, Usage
+
+if TYPE_CHECKING:
+    from specprefill_agents.session import Session
+
+BRIEF_BELOW_TOKENS = 100
+"""With less budget than this for each candidate, gaps are marked as briefly as possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A candidate on its way: its position among the segments, its length in tokens, its units, how its gaps read."""
+
+    position: int
+    text: str
+    tokens: int
+    units: list[Unit]
+    style: MarkStyle
+    marks: GapMarks
+
+    def spans(self, kept: NDArray[np.bool_]) -> tuple[Span, ...]:
+        return merge_spans([(self.units[i].start, self.units[i].end) for i in np.flatnonzero(kept)])
+
+
+class Compressor:
+    """Keeps what a query needs of tool results and documents, within a budget in target tokens.
+
+    `draft` names the local model (see `specprefill models list`); `scorer` replaces the configured scorer by any object
+    with a `score` method. One instance may be shared by threads; scoring runs in a single worker. Raises `ConfigError`
+    or `UnknownDraftError` at construction; at run time a failing part forwards the original, unless
+    `config.on_error == "raise"`.
+    """
+
+    def __init__(
+        self,
+        draft: str = DEFAULT_DRAFT,
+        config: CompressionConfig | None = None,
+        *,
+        scorer: Scorer | None = None,
+        counter: TokenCounter | None = None,
+        audit: AuditLog | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.config = config or CompressionConfig()
+        self.draft = draft
+        self.counter = counter or counter_for(self.config.target_tokenizer)
+        self._audit: AuditLog = audit or LoggingAudit()
+        self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{draft}"
+        self._scorer = scorer or make_scorer(self.config, draft, device, MemoryKeyCache())
+        self._lexical = LexicalScorer(self.config.unit_chars)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of everything configured that shapes output bytes; loads no model."""
+        settings = f"{self.config.fingerprint()}:{self._scorer_name}:{self.counter.name}"
+        return hashlib.sha256(settings.encode()).hexdigest()[:16]
+
+    def session(self, conversation_id: str) -> Session:
+        """A new `Session`: one agent conversation whose decisions are made once, then frozen."""
+        from specprefill_agents.session import Session
+
+        return Session(conversation_id, self)
+
+    def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+        """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
+
+        Everything else comes back unchanged, with the reason. Never raises at run time unless told to.
+        """
+        started = time.perf_counter()
+        try:
+            result = self._compress(segments, query)
+        except Exception as error:
+            if self.config.on_error == "raise":
+                raise
+            result = _unchanged(segments, f"{type(error).__name__}: {error}")
+        self._record(result, query, 1000 * (time.perf_counter() - started))
+        return result
+
+    def _compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+        tokens = [self.counter.count(segment.text) for segment in segments]
+        whole = [_whole(segment, count, self._why_not(segment)) for segment, count in zip(segments, tokens, strict=True)]
+        chosen = [i for i, segment in enumerate(whole) if not segment.reason]
+        total = sum(tokens[i] for i in chosen)
+        reason = self._why_none(total)
+        if reason or not chosen:
+            done = [_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
+            return _result(done)
+        budget = int(total * self.config.keep_ratio)
+        style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(chosen) else "full"
+        parts = [self._prepare(i, segments[i], tokens[i], style) for i in chosen]
+        started = time.perf_counter()
+        scores, fallback = self._score([part.text for part in parts], query, total)
+        scorer_ms = 1000 * (time.perf_counter() - started)
+        done = list(whole)
+        for part, compressed in zip(parts, self._choose(parts, scores, budget), strict=True):
+            done[part.position] = compressed
+        return _result(done, scorer_ms, sum(score.cached for score in scores), fallback)
+
+    def _why_not(self, segment: Segment) -> str:
+        return protection_reason(segment, self.config) or ""
+
+    def _why_none(self, total: int) -> str:
+        if not self.config.enabled:
+            return "compression is switched off"
+        if self.config.keep_ratio == 1:
+            return "keep_ratio is 1"
+        if total < self.config.min_tokens:
+            return f"shorter than min_tokens ({total} < {self.config.min_tokens})"
+        return ""
+
+    def _prepare(self, position: int, segment: Segment, tokens: int, style: MarkStyle) -> _Part:
+        units = split_lines(segment.text, *self.config.unit_chars)
+        return _Part(position, segment.text, tokens, units, style, gap_marks(self.config, segment.kind, style))
+
+    def restore(self, segment: Segment, decided: CompressedSegment) -> CompressedSegment:
+        """`decided`, an earlier decision on the same text that kept everything but the text, with its text again."""
+        if decided.outcome != "compressed":
+            return replace(decided, text=segment.text)
+        marks = gap_marks(self.config, segment.kind, decided.marks)
+        return replace(decided, text=render(segment.text, decided.spans, marks))
+
+    def _score(self, contexts: list[str], query: str, total: int) -> tuple[list[TokenScores], str | None]:
+        """Scores from the configured scorer within the time limit, or from BM25 where the contexts are too long for it."""
+        if total > self.config.max_scored_tokens and self._scorer is not self._lexical:
+            return self._lexical.score(contexts, query), f"{total} tokens exceed max_scored_tokens: scored by bm25"
+        task = self._worker.submit(self._scorer.score, contexts, query)
+        try:
+            scores = task.result(self.config.timeout_s)
+        except FutureTimeoutError as error:
+            task.cancel()
+            raise ScoringError(f"scoring took longer than timeout_s ({self.config.timeout_s} s)") from error
+        check_scores(contexts, scores)
+        return scores, None
+
+    def _choose(self, parts: list[_Part], scores: list[TokenScores], budget: int) -> list[CompressedSegment]:
+        candidates = [self._candidate(part, score) for part, score in zip(parts, scores, strict=True)]
+        kept = select(candidates, budget)
+        done = [self._rendered(part, mask) for part, mask in zip(parts, kept, strict=True)]
+        # Unit costs are estimates (a tokenizer may join across borders): what counts is the rendered text.
+        for which, index in reversed(ranking(candidates)):
+            if sum(segment.kept_tokens for segment in done) <= budget:
+                break
+            if kept[which][index]:
+                kept[which][index] = False
+                done[which] = self._rendered(parts[which], kept[which])
+        if sum(segment.kept_tokens for segment in done) > budget:
+            done = [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
+        return done
+
+    def _candidate(self, part: _Part, scores: TokenScores) -> Candidate:
+        count = self.counter.count
+        costs = [count(part.text[unit.start : unit.end]) for unit in part.units]
+        patterns = [re.compile(pattern) for pattern in self.config.force_keep]
+        forced = [any(p.search(part.text, u.start, u.end) for p in patterns) for u in part.units]
+        gap = part.marks.line.format(count=999, first=1, last=999) + "\n" if part.marks.line else part.marks.text + " "
+        return Candidate(
+            scores=unit_scores(part.units, scores, self.config.neighbour_bonus),
+            costs=np.array(costs, dtype=np.int64),
+            forced=np.array(forced, dtype=np.bool_),
+            empty_cost=count(render(part.text, (), part.marks)),
+            gap_cost=count(gap),
+        )
+
+    def _rendered(self, part: _Part, kept: NDArray[np.bool_]) -> CompressedSegment:
+        """The segment as it would be sent; the original itself where marks would make it no shorter."""
+        spans = part.spans(kept)
+        text = render(part.text, spans, part.marks)
+        tokens = self.counter.count(text)
+        if tokens >= part.tokens:
+            return CompressedSegment(part.text, ((0, len(part.text)),), "passthrough", part.tokens, part.tokens, "nothing gained")
+        return CompressedSegment(text, spans, "compressed", part.tokens, tokens, marks=part.style)
+
+    def _record(self, result: CompressionResult, query: str, elapsed_ms: float) -> None:
+        fields: dict[str, Any] = {
+            "fingerprint": self.fingerprint,
+            "scorer": self._scorer_name,
+            "query_sha256": hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            "original_tokens": result.usage.original_tokens,
+            "kept_tokens": result.usage.kept_tokens,
+            "scorer_ms": round(result.usage.scorer_ms, 1),
+            "elapsed_ms": round(elapsed_ms, 1),
+            "fallback_reason": result.usage.fallback_reason,
+            "segments": [[segment.outcome, segment.reason] for segment in result.segments],
+        }
+        self._audit.record("compress", fields)
+
+
+def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> CompressedSegment:
+    spans = ((0, len(segment.text)),) if segment.text else ()
+    return CompressedSegment(segment.text, spans, "protected" if outcome != "passthrough" else "passthrough", tokens, tokens, reason)
+
+
+def _unchanged(segments: Sequence[Segment], fallback_reason: str) -> CompressionResult:
+    """Every original, because a part failed; token counts are unknown then and stay zero."""
+    return _result([_whole(segment, 0, fallback_reason, "passthrough") for segment in segments], fallback=fallback_reason)
+
+
+def _result(
+    segments: Sequence[CompressedSegment], scorer_ms: float = 0.0, cache_hits: int = 0, fallback: str | None = None
+) -> CompressionResult:
+    original = sum(segment.original_tokens for segment in segments)
+    kept = sum(segment.kept_tokens for segment in segments)
+    return CompressionResult(tuple(segments), Usage(original, kept, scorer_ms, cache_hits, fallback))

@@ -1,0 +1,121 @@
+"""CompressionConfig: every setting, with its unit, its range and its default, checked at construction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from specprefill_agents.errors import ConfigError
+
+SCHEMA = 1
+"""Version of everything that shapes the output bytes; part of the fingerprint."""
+
+_NOT_IN_FINGERPRINT = frozenset({"timeout_s", "on_error"})
+"""Settings that decide whether an output is made, never what it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressionConfig:
+    """Settings of a `Compressor`. Immutable; a wrong value raises `ConfigError` naming field, value and range.
+
+    | field | unit, range | meaning |
+    |---|---|---|
+    | `keep_ratio` | share of target tokens, (0, 1] | budget for the candidates of one call, gap marks included; 1 is the identity |
+    | `enabled` | bool | False makes every call the identity |
+    | `scorer` | name | `key_index`, `bm25`, `random` or `head_tail` |
+    | `min_tokens` | target tokens, >= 0 | candidates of one call that together have fewer pass unchanged |
+    | `exclude_tools` | tool names | results of these tools pass unchanged |
+    | `force_keep` | regular expressions | units in which one matches are kept first |
+    | `compress_user` | bool | whether `user` segments are candidates too |
+    | `target_tokenizer` | name | what budgets are counted in, see `accounting.tokens.counter_for` |
+    | `neighbour_bonus` | factor, [0, 1] | share of the better neighbour's score added to a unit's |
+    | `unit_chars` | characters, (min, max) | pieces shorter than min are merged with the next, longer than max are split |
+    | `line_mark` | template | gap mark where whole lines are left out; may use `{count}`, `{first}`, `{last}` (line numbers from 1) |
+    | `text_mark` | text | gap mark inside a line |
+    | `seed` | integer | of the `random` scorer |
+    | `max_scored_tokens` | target tokens, >= 1 | candidates of one call beyond this are scored by `bm25`, not by the draft |
+    | `timeout_s` | seconds, > 0, or None | after this the original is forwarded |
+    | `on_error` | `passthrough` or `raise` | what a failing part does to the call |
+    """
+
+    keep_ratio: float = 0.3
+    enabled: bool = True
+    scorer: str = "key_index"
+    min_tokens: int = 256
+    exclude_tools: tuple[str, ...] = ()
+    force_keep: tuple[str, ...] = ()
+    compress_user: bool = False
+    target_tokenizer: str = "auto"
+    neighbour_bonus: float = 0.3
+    unit_chars: tuple[int, int] = (48, 192)
+    line_mark: str = "[… {count} lines omitted]"
+    text_mark: str = "[…]"
+    seed: int = 0
+    max_scored_tokens: int = 65_536
+    timeout_s: float | None = 120.0
+    on_error: Literal["passthrough", "raise"] = "passthrough"
+
+    def __post_init__(self) -> None:
+        self._require("keep_ratio", _is_number(self.keep_ratio) and 0 < self.keep_ratio <= 1, "a number in (0, 1]")
+        self._require("enabled", isinstance(self.enabled, bool), "True or False")
+        self._require("scorer", isinstance(self.scorer, str) and self.scorer != "", "the name of a scorer")
+        self._require("min_tokens", _is_int(self.min_tokens) and self.min_tokens >= 0, "an integer >= 0 (target tokens)")
+        for name in ("exclude_tools", "force_keep"):
+            value = getattr(self, name)
+            is_strings = isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value)
+            self._require(name, is_strings, "a sequence of strings")
+            object.__setattr__(self, name, tuple(value))
+        for pattern in self.force_keep:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError("force_keep", pattern, f"valid regular expressions ({error})") from error
+        self._require("compress_user", isinstance(self.compress_user, bool), "True or False")
+        self._require("target_tokenizer", isinstance(self.target_tokenizer, str) and self.target_tokenizer != "", "a tokenizer name")
+        self._require("neighbour_bonus", _is_number(self.neighbour_bonus) and 0 <= self.neighbour_bonus <= 1, "a number in [0, 1]")
+        size = self.unit_chars
+        is_range = isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_int(n) for n in size) and 1 <= size[0] <= size[1]
+        self._require("unit_chars", is_range, "(min, max) characters with 1 <= min <= max")
+        object.__setattr__(self, "unit_chars", tuple(size))
+        try:
+            self.line_mark.format(count=1, first=1, last=1)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ConfigError("line_mark", self.line_mark, "a template that uses only {count}, {first} and {last}") from error
+        self._require("line_mark", "\n" not in self.line_mark, "one line of text")
+        self._require("text_mark", isinstance(self.text_mark, str) and "\n" not in self.text_mark, "one line of text")
+        self._require("seed", _is_int(self.seed), "an integer")
+        self._require("max_scored_tokens", _is_int(self.max_scored_tokens) and self.max_scored_tokens >= 1, "an integer >= 1 (target tokens)")
+        timeout_ok = self.timeout_s is None or (_is_number(self.timeout_s) and self.timeout_s > 0)
+        self._require("timeout_s", timeout_ok, "seconds > 0, or None")
+        self._require("on_error", self.on_error in ("passthrough", "raise"), "'passthrough' or 'raise'")
+
+    def _require(self, name: str, holds: bool, allowed: str) -> None:
+        if not holds:
+            raise ConfigError(name, getattr(self, name), allowed)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CompressionConfig:
+        """A config from plain values; an unknown key raises `ConfigError` listing the known ones."""
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ConfigError(name, values[name], f"settings named {', '.join(known)}")
+        return cls(**values)
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change when, and only when, a setting changes that shapes output bytes."""
+        shaping = {k: v for k, v in asdict(self).items() if k not in _NOT_IN_FINGERPRINT}
+        canonical = json.dumps({"schema": SCHEMA, **shaping}, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:16]
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value

@@ -1,0 +1,213 @@
+"""Load a draft: device, dtype, threads, truncation after the deepest layer needed, plain-text tokenization.
+
+Only safetensors and GGUF weights are read, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specprefill_agents.draft.registry import DraftLocation, locate
+from specprefill_agents.errors import ConfigError, DraftError, missing_extra
+from specprefill_agents.unicode import without_surrogates
+
+try:
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoTokenizer, GgufConfig
+    from transformers.utils import logging as transformers_logging
+except ImportError as error:
+    raise missing_extra("The draft model", "draft") from error
+
+MANIFEST = "specprefill.json"
+"""File beside pulled weights that says where they came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Token ids (T,) and character offsets (T, 2) of one text; special-token strings in it are plain text."""
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A loaded decoder stack (no output head) and its tokenizer."""
+
+    name: str
+    revision: str
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def window(self) -> int:
+        """Longest input in tokens that the model was made for."""
+        return int(self.model.config.max_position_embeddings)
+
+    def encode(self, text: str) -> Encoding:
+        """Tokenize `text` as plain text, whatever control tokens it spells. Lone surrogates read as U+FFFD."""
+        return encode_plain(self.tokenizer, text)
+
+
+def encode_plain(tokenizer: Any, text: str) -> Encoding:
+    """Tokenize without adding or recognizing special tokens; offsets index into `text` even if it is not valid Unicode."""
+    encoded = tokenizer(
+        without_surrogates(text), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, return_attention_mask=False, verbose=False
+    )
+    offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    return Encoding(np.asarray(encoded["input_ids"], dtype=np.int64), offsets)
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """`auto` is CUDA when there is one, else the CPU. Raises `ConfigError` for a device torch does not know."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError("device", device, "auto, cpu, cuda or cuda:N") from error
+
+
+def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
+    """`auto` is bfloat16 where the hardware multiplies it (CUDA, CPUs with AVX512-BF16 or AMX), else float32."""
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype != "auto":
+        if dtype not in names:
+            raise ConfigError("dtype", dtype, f"auto, {', '.join(names)}")
+        return names[dtype]
+    if device.type == "cuda":
+        return torch.bfloat16
+    return torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this processor has bfloat16 matrix instructions (AVX512-BF16 or AMX), read from /proc/cpuinfo."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return " avx512_bf16" in flags or " amx_bf16" in flags
+
+
+def set_threads(threads: int | None) -> None:
+    """Set torch's threads for this process; None leaves them. More threads than free cores is slower than one."""
+    if threads is not None:
+        if threads < 1:
+            raise ConfigError("threads", threads, "an integer >= 1, or None")
+        torch.set_num_threads(threads)
+
+
+def load_config(name: str) -> Any:
+    """The text model's transformers configuration of a draft, without its weights. Raises as `load_draft` does."""
+    location = _present(name)
+    source, arguments = _source(location)
+    with _readable(name):
+        return AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments).get_text_config()
+
+
+def load_draft(
+    name: str, *, layers: int | None = None, device: str = "auto", dtype: str = "auto", threads: int | None = None
+) -> Draft:
+    """Load a draft by known name, directory, GGUF file or hub name; with `layers`, only the first so many blocks.
+
+    Raises `UnknownDraftError` for a name that leads nowhere and `DraftError` when the weights are absent or unreadable.
+    """
+    location = _present(name)
+    set_threads(threads)
+    where = choose_device(device)
+    kind = choose_dtype(where, dtype)
+    config = load_config(name)
+    _truncate(config, layers)
+    source, arguments = _source(location)
+    weights = {**arguments, "quantization_config": GgufConfig(dequantize=True)} if arguments else {"use_safetensors": True}
+    with _readable(name):
+        model = AutoModel.from_pretrained(source, config=config, dtype=kind, trust_remote_code=False, **weights)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **arguments)
+    if not tokenizer.is_fast:
+        raise DraftError(f"draft {name!r} has no fast tokenizer, so tokens cannot be mapped to characters")
+    model.requires_grad_(False)
+    return Draft(name, revision(location, model), model.eval().to(where), tokenizer, where, kind)
+
+
+def _present(name: str) -> DraftLocation:
+    location = locate(name)
+    if location.kind == "pulled" and not (Path(location.path) / MANIFEST).is_file():
+        raise DraftError(f"draft {name!r} is not on this machine. Get it with: specprefill models pull {name}")
+    return location
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Quiet loading whose failures name the draft."""
+    try:
+        with quiet_transformers():
+            yield
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise DraftError(f"draft {name!r} could not be loaded: {error}") from error
+
+
+def _source(location: DraftLocation) -> tuple[str, dict[str, Any]]:
+    if location.kind == "gguf":
+        path = Path(location.path)
+        return str(path.parent), {"gguf_file": path.name}
+    return location.path, {}
+
+
+def _truncate(config: Any, layers: int | None) -> None:
+    if layers is None or layers >= config.num_hidden_layers:
+        return
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:layers]
+
+
+def revision(location: DraftLocation, model: Any) -> str:
+    """16 hex digits that identify the weights: the pulled file's hash, the hub commit, or a sampled content hash."""
+    path = Path(location.path)
+    if location.kind == "pulled":
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["sha256"])[:16]
+    if location.kind == "hub":
+        return str(getattr(model.config, "_commit_hash", None) or "unknown")[:16]
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in {".safetensors", ".json"})
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}:{file.stat().st_size}:".encode())
+        for block in _sampled(file):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _sampled(file: Path, blocks: int = 64, size: int = 65_536) -> Iterator[bytes]:
+    """Evenly spaced blocks of a file: enough to notice other weights without reading gigabytes."""
+    total = file.stat().st_size
+    step = max(size, total // blocks)
+    with file.open("rb") as stream:
+        for start in range(0, total, step):
+            stream.seek(start)
+            yield stream.read(size)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence loading bars and the notice about weights that truncation leaves unused."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

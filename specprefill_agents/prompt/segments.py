@@ -1,0 +1,21 @@
+"""Which segments are protected, which are candidates, and why."""
+
+from __future__ import annotations
+
+from specprefill_agents.config import CompressionConfig
+from specprefill_agents.types import Segment
+
+_CANDIDATE_KINDS = frozenset({"tool_result", "document"})
+
+
+def protection_reason(segment: Segment, config: CompressionConfig) -> str | None:
+    """Why `segment` must pass unchanged, or None when it is a candidate for compression."""
+    if segment.kind == "user" and config.compress_user:
+        return None
+    if segment.kind not in _CANDIDATE_KINDS:
+        return f"kind {segment.kind} is protected"
+    if segment.name is not None and segment.kind == "tool_result" and segment.name in config.exclude_tools:
+        return f"tool {segment.name} is excluded"
+    if not segment.text or segment.text.isspace():
+        return "nothing to compress"
+    return None

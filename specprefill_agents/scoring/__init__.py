@@ -1,0 +1,1 @@
+"""How important is each token of a context for a query."""

@@ -1,0 +1,173 @@
+"""The attention-key index: read a context once, then score it for any question by one short pass and a product.
+
+A few attention heads of a small draft ("retrieval heads") say where a question looks. For each context their pre-RoPE
+key vectors are computed once, over windows of the context alone, behind a fixed prefix that soaks up the attention sink
+and is dropped. A question runs alone through the same layers; its pre-RoPE query vectors against the stored keys, with
+one softmax over all context tokens of the call, give the importance of every token. Keys do not depend on the question
+or on other contexts, so they can be kept. Heads as in QRHead (arXiv 2506.09944), a draft for another model's prompt as
+in speculative prefill (arXiv 2502.02789) and across model families (arXiv 2603.02631).
+
+Axes: N heads, W query rows, T context tokens, D head size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from specprefill_agents.draft.capture import HeadCapture
+from specprefill_agents.draft.loading import Draft, load_config, load_draft
+from specprefill_agents.scoring.presets import HeadPreset, preset_for
+from specprefill_agents.scoring.words import content_words
+from specprefill_agents.types import TokenScores
+
+if TYPE_CHECKING:
+    from specprefill_agents.storage.score_cache import KeyCache
+
+POOL_TOKENS = 13
+GENERIC_QUERY = "important facts, results, errors and values"
+"""Stands in for an empty question."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextKeys:
+    """What the index keeps of one context, about 2(D + 4) bytes a token for two heads.
+
+    `offsets` (T, 2) int32 character spans; `keys` (N, T, D) int8 and `scales` (N, T) float32 with key = keys * scale.
+    """
+
+    offsets: NDArray[np.int32]
+    keys: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.offsets.nbytes + self.keys.nbytes + self.scales.nbytes
+
+
+class KeyIndexScorer:
+    """Scores tokens by attention from the question's content words to stored keys of calibrated heads.
+
+    `draft` must hold at least the layers of `preset`. `cache`, when given, keeps `ContextKeys` across calls; the scorer
+    itself has no state. `window_tokens` is the length in tokens of one draft pass.
+    """
+
+    def __init__(self, draft: Draft, preset: HeadPreset, cache: KeyCache | None = None, window_tokens: int = 512) -> None:
+        self._draft = draft
+        self._preset = preset
+        self._cache = cache
+        self._window = window_tokens
+        self._prefix = torch.tensor(preset.prefix_ids(draft.tokenizer), dtype=torch.long)
+        settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}"
+        self.fingerprint = f"key_index:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+
+    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+        """Importance per token, in (0, N]: mass of the strongest query row, summed over heads, smoothed over 13 tokens."""
+        looked_up = [self._keys(context) for context in contexts]
+        vectors = self._query_vectors(query.strip() or GENERIC_QUERY)
+        masses = attention_mass(vectors, [keys for keys, _ in looked_up])
+        return [
+            TokenScores(keys.offsets.astype(np.int64), average_pool(mass, POOL_TOKENS), cached)
+            for (keys, cached), mass in zip(looked_up, masses, strict=True)
+        ]
+
+    def _keys(self, context: str) -> tuple[ContextKeys, bool]:
+        if self._cache is None:
+            return self.read(context), False
+        name = hashlib.sha256(f"{self.fingerprint}:{context}".encode("utf-8", "surrogatepass")).hexdigest()
+        found = self._cache.get(name)
+        if found is not None:
+            return found, True
+        keys = self.read(context)
+        self._cache.put(name, keys)
+        return keys, False
+
+    def read(self, context: str) -> ContextKeys:
+        """Run the draft over `context` in windows and return its quantized keys."""
+        encoding = self._draft.encode(context)
+        ids = torch.from_numpy(encoding.ids)
+        with HeadCapture(self._draft.model, self._preset.heads, "key") as capture:
+            windows = [self._run(capture, part) for part in ids.split(self._window)] if len(ids) else []
+        vectors = np.concatenate(windows, axis=1) if windows else np.zeros((len(self._preset.heads), 0, 1), np.float32)
+        keys, scales = quantize(vectors)
+        return ContextKeys(encoding.offsets.astype(np.int32), keys, scales)
+
+    def _query_vectors(self, query: str) -> NDArray[np.float32]:
+        """Query vectors (N, W, D) of the content words, over sqrt(D); the last window of a question longer than one."""
+        encoding = self._draft.encode(query)
+        ids, offsets = encoding.ids[-self._window :], encoding.offsets[-self._window :]
+        with HeadCapture(self._draft.model, self._preset.heads, "query") as capture:
+            vectors = self._run(capture, torch.from_numpy(ids))
+        rows = overlapping_rows(offsets, [span for _, span in content_words(query)])
+        chosen: NDArray[np.float32] = vectors[:, rows] if len(rows) else vectors
+        return chosen / math.sqrt(chosen.shape[-1])
+
+    def _run(self, capture: HeadCapture, ids: torch.Tensor) -> NDArray[np.float32]:
+        """Vectors (N, T, D) of `ids` behind the prefix, which is dropped."""
+        whole = torch.cat([self._prefix, ids]).unsqueeze(0).to(self._draft.device)
+        with torch.inference_mode():
+            vectors = capture.run(whole)[:, 0, len(self._prefix) :]
+        result: NDArray[np.float32] = vectors.float().cpu().numpy()
+        return result
+
+
+def quantize(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 per head and token: (N, T, D) -> keys (N, T, D) int8, scales (N, T) float32."""
+    peaks = np.abs(vectors).max(axis=-1, initial=0.0)
+    scales = np.where(peaks > 0, peaks / 127, 1).astype(np.float32)
+    return np.rint(vectors / scales[..., None]).astype(np.int8), scales
+
+
+def attention_mass(queries: NDArray[np.float32], contexts: Sequence[ContextKeys]) -> list[NDArray[np.float64]]:
+    """Softmax over all tokens of all contexts per head and row, maximum over rows, sum over heads: one (T,) each.
+
+    `queries` (N, W, D) already scaled. Partial sums are added exactly (fsum), so the order of contexts cannot matter.
+    """
+    masses = [np.zeros(keys.keys.shape[1]) for keys in contexts]
+    for head, rows in enumerate(queries):
+        logits = [(rows @ (c.keys[head].astype(np.float32) * c.scales[head][:, None]).T).astype(np.float64) for c in contexts]
+        filled = [part for part in logits if part.shape[1]]
+        if not filled:
+            continue
+        peak = np.max([part.max(axis=1) for part in filled], axis=0)
+        parts = [np.exp(part - peak[:, None]) for part in logits]
+        sums = np.stack([part.sum(axis=1) for part in parts])
+        total = np.array([math.fsum(column) for column in sums.T])
+        for mass, part in zip(masses, parts, strict=True):
+            mass += (part / total[:, None]).max(axis=0)
+    return masses
+
+
+def average_pool(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Centred moving average over `width` tokens, padding counted as zero (as in arXiv 2502.02789): (T,) -> (T,)."""
+    if not len(values):
+        return values
+    half = width // 2
+    sums = np.concatenate([[0.0], np.cumsum(np.pad(values, half))])
+    pooled: NDArray[np.float64] = (sums[width:] - sums[:-width])[: len(values)] / width
+    return pooled
+
+
+def overlapping_rows(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+    """Indices of the tokens that overlap one of the sorted, disjoint `spans`."""
+    if not spans or not len(offsets):
+        return np.zeros(0, dtype=np.intp)
+    starts = np.array([start for start, _ in spans])
+    ends = np.array([end for _, end in spans])
+    after = np.searchsorted(ends, offsets[:, 0], side="right")
+    hit = (after < len(spans)) & (offsets[:, 1] > starts[np.minimum(after, len(spans) - 1)])
+    return np.flatnonzero(hit)
+
+
+def load_key_index(name: str, *, device: str = "auto", cache: KeyCache | None = None) -> KeyIndexScorer:
+    """Load draft `name`, no deeper than its preset needs. Raises `DraftError` when it has no preset."""
+    preset = preset_for(load_config(name))
+    return KeyIndexScorer(load_draft(name, layers=preset.layers, device=device), preset, cache)

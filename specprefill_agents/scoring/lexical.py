@@ -1,0 +1,49 @@
+"""BM25 over the same units that are selected: no model, the baseline every scorer has to beat.
+
+Okapi BM25 (Robertson and Zaragoza 2009) with idf = ln(1 + (n - df + 0.5) / (df + 0.5)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.scoring.words import content_words, words
+from specprefill_agents.types import TokenScores
+
+K1 = 1.5
+B = 0.75
+
+
+class LexicalScorer:
+    """Scores every word of a unit with the unit's BM25 score for the query; all contexts of a call are one collection."""
+
+    def __init__(self, unit_chars: tuple[int, int] = (48, 192)) -> None:
+        self._unit_chars = unit_chars
+        self.fingerprint = f"bm25:{K1}:{B}:{unit_chars}"
+
+    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+        """One score per unit; its offsets are the units themselves."""
+        units = [split_lines(context, *self._unit_chars) for context in contexts]
+        bags = [[Counter(word for word, _ in words(context[u.start : u.end])) for u in part] for context, part in zip(contexts, units, strict=True)]
+        everything = [bag for part in bags for bag in part]
+        document_frequency = Counter(word for bag in everything for word in bag)
+        mean_length = sum(bag.total() for bag in everything) / max(1, len(everything)) or 1.0
+        terms = sorted({word for word, _ in content_words(query)})
+        idf = {t: math.log(1 + (len(everything) - document_frequency[t] + 0.5) / (document_frequency[t] + 0.5)) for t in terms}
+
+        def score_of(bag: Counter[str]) -> float:
+            norm = K1 * (1 - B + B * bag.total() / mean_length)
+            return math.fsum(idf[t] * bag[t] * (K1 + 1) / (bag[t] + norm) for t in terms if t in bag)
+
+        return [
+            TokenScores(
+                np.array([(u.start, u.end) for u in part], dtype=np.int64).reshape(-1, 2),
+                np.array([score_of(bag) for bag in part_bags], dtype=np.float64),
+            )
+            for part, part_bags in zip(units, bags, strict=True)
+        ]

@@ -1,0 +1,63 @@
+"""Scorer names -> scorers. Draft-backed scorers are imported only when asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from specprefill_agents.config import CompressionConfig
+from specprefill_agents.draft.registry import locate
+from specprefill_agents.errors import ConfigError
+from specprefill_agents.scoring.base import Scorer
+from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
+from specprefill_agents.scoring.lexical import LexicalScorer
+from specprefill_agents.storage.score_cache import KeyCache
+from specprefill_agents.types import TokenScores
+
+
+class LazyScorer:
+    """A scorer made on first use, so that constructing a `Compressor` loads no model."""
+
+    def __init__(self, make: Callable[[], Scorer]) -> None:
+        self._make = make
+        self._made: Scorer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def inner(self) -> Scorer:
+        """The scorer itself; made now if it was not yet."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    @property
+    def fingerprint(self) -> str:
+        """The inner scorer's fingerprint; loads it."""
+        return str(getattr(self.inner, "fingerprint", type(self.inner).__qualname__))
+
+    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+        """As the inner scorer."""
+        return self.inner.score(contexts, query)
+
+
+def _key_index(draft: str, device: str, cache: KeyCache) -> Scorer:
+    from specprefill_agents.scoring.key_index import load_key_index
+
+    return load_key_index(draft, device=device, cache=cache)
+
+
+def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCache) -> Scorer:
+    """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
+    name that leads nowhere; weights are read on first use."""
+    makers: dict[str, Callable[[], Scorer]] = {
+        "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, cache)),
+        "bm25": lambda: LexicalScorer(config.unit_chars),
+        "random": lambda: RandomScorer(config.seed),
+        "head_tail": HeadTailScorer,
+    }
+    if config.scorer not in makers:
+        raise ConfigError("scorer", config.scorer, ", ".join(makers))
+    if config.scorer == "key_index":
+        locate(draft)
+    return makers[config.scorer]()

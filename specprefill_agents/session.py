@@ -1,0 +1,95 @@
+"""Session: the only holder of state across agent steps. A decision, once made, is frozen; what was sent stays sent.
+
+Decisions are found by content, never by position: hash of kind, name, id, text and the compressor's fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from specprefill_agents.compressor import Compressor
+from specprefill_agents.errors import ConfigError
+from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Outcome, Segment, Usage
+
+VERSION = 1
+"""Of the serialized form."""
+
+
+class Session:
+    """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks."""
+
+    def __init__(self, conversation_id: str, compressor: Compressor) -> None:
+        self.conversation_id = conversation_id
+        self._compressor = compressor
+        self._decisions: dict[str, CompressedSegment] = {}
+        self._lock = threading.Lock()
+
+    def step(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+        """Compress what is new among `segments` for `query`; everything seen before comes back byte for byte.
+
+        `usage` covers all segments in its token counts, and only the new ones in scorer time and cache hits.
+        """
+        with self._lock:
+            keys = [self._key(segment) for segment in segments]
+            new: dict[str, Segment] = {}
+            for key, segment in zip(keys, segments, strict=True):
+                if key not in self._decisions:
+                    new.setdefault(key, segment)
+            usage = Usage()
+            if new:
+                made = self._compressor.compress(list(new.values()), query)
+                usage = made.usage
+                self._decisions.update((key, replace(one, text="")) for key, one in zip(new, made.segments, strict=True))
+            decided = [self._decisions[key] for key in keys]
+            done = tuple(self._compressor.restore(s, d) for s, d in zip(segments, decided, strict=True))
+        original = sum(segment.original_tokens for segment in done)
+        kept = sum(segment.kept_tokens for segment in done)
+        return CompressionResult(done, Usage(original, kept, usage.scorer_ms, usage.cache_hits, usage.fallback_reason))
+
+    def _key(self, segment: Segment) -> str:
+        parts = (self._compressor.fingerprint, segment.kind, segment.name or "", segment.id or "", segment.text)
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The session as plain JSON types; holds spans and counts, no text."""
+        with self._lock:
+            decisions = {key: _pack(decision) for key, decision in self._decisions.items()}
+        return {
+            "version": VERSION,
+            "conversation_id": self.conversation_id,
+            "fingerprint": self._compressor.fingerprint,
+            "decisions": decisions,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], compressor: Compressor) -> Session:
+        """Continue a session. Raises `ConfigError` when it comes from another version or another configuration."""
+        if data.get("version") != VERSION:
+            raise ConfigError("version", data.get("version"), str(VERSION))
+        if data.get("fingerprint") != compressor.fingerprint:
+            raise ConfigError("fingerprint", data.get("fingerprint"), f"{compressor.fingerprint} (the same settings, draft and tokenizer)")
+        session = cls(str(data["conversation_id"]), compressor)
+        session._decisions = {key: _unpack(row) for key, row in data["decisions"].items()}
+        return session
+
+
+def _pack(decision: CompressedSegment) -> list[Any]:
+    spans = [list(span) for span in decision.spans]
+    return [decision.outcome, decision.original_tokens, decision.kept_tokens, decision.reason, decision.marks, spans]
+
+
+def _unpack(row: Sequence[Any]) -> CompressedSegment:
+    outcome, original, kept, reason, marks, spans = row
+    return CompressedSegment(
+        text="",
+        spans=tuple((int(start), int(end)) for start, end in spans),
+        outcome=cast(Outcome, outcome),
+        original_tokens=int(original),
+        kept_tokens=int(kept),
+        reason=str(reason),
+        marks=cast(MarkStyle, marks),
+    )

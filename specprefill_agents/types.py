@@ -1,0 +1,100 @@
+"""Frozen value objects that every room shares.
+
+Axes in array shapes: T context tokens. Text positions are Python character indices into the original string;
+a span is half-open. Nothing here knows a framework, a tokenizer or a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Span: TypeAlias = tuple[int, int]
+
+Kind: TypeAlias = Literal[
+    "tool_result", "document", "system", "user", "assistant", "tool_call", "reasoning", "tool_error", "expanded"
+]
+"""What a segment is. Only `tool_result` and `document` are candidates for compression, `user` when asked for."""
+
+Outcome: TypeAlias = Literal["compressed", "passthrough", "protected"]
+
+MarkStyle: TypeAlias = Literal["full", "brief", "none"]
+"""How gaps are marked: with what they hide, as briefly as possible (small budgets), or not at all (no budget)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One text of a conversation with its kind, and where it came from.
+
+    `name` is the tool's name or the document's title, `id` the tool-call id or the document's id.
+    """
+
+    text: str
+    kind: Kind = "tool_result"
+    name: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Importance of each draft token of one context.
+
+    `offsets` (T, 2) int64: character span of each token, non-decreasing. `scores` (T,) float64: higher is more
+    important, comparable across the contexts of one `Scorer.score` call only. `cached` tells that the context was
+    not read again.
+    """
+
+    offsets: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The smallest piece of a text that is kept or dropped whole; the units of a text tile it."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedSegment:
+    """What is forwarded for one segment: `text`, and the character `spans` of the original that it shows.
+
+    `text` is derivable from the original, `spans` and `marks`. `reason` says why a segment was not compressed ("" where
+    it was). Token counts are in target tokens.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    outcome: Outcome
+    original_tokens: int
+    kept_tokens: int
+    reason: str = ""
+    marks: MarkStyle = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Cost and effect of one call. `*_tokens` in target tokens, `scorer_ms` in milliseconds of wall time.
+
+    `fallback_reason` is None when scoring went as configured, otherwise what failed and what was done instead.
+    """
+
+    original_tokens: int = 0
+    kept_tokens: int = 0
+    scorer_ms: float = 0.0
+    cache_hits: int = 0
+    fallback_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionResult:
+    """One `CompressedSegment` per input segment, in the same order, and what the call cost."""
+
+    segments: tuple[CompressedSegment, ...]
+    usage: Usage = field(default_factory=Usage)

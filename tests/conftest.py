@@ -1,0 +1,78 @@
+"""Fixtures that every test shares: a tiny random draft for speed, the embedded draft for what only a real model shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from specprefill_agents import CompressionConfig, Compressor
+from specprefill_agents.draft.registry import DEFAULT_DRAFT, pulled_directory
+
+
+@pytest.fixture(scope="session")
+def tiny_draft(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Directory of a 2-layer random Llama with a byte-level tokenizer whose special tokens are real ones."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("tiny-draft")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate(["<|endoftext|>", "<|im_start|>", "<|im_end|>", *alphabet])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+    )
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
+def embedded_draft() -> str:
+    """Name of the embedded draft; `make test` pulls it. Fails, not skips, when it is absent."""
+    manifest = pulled_directory(DEFAULT_DRAFT) / "specprefill.json"
+    assert manifest.is_file(), f"run: specprefill models pull {DEFAULT_DRAFT}"
+    assert json.loads(manifest.read_text(encoding="utf-8"))["name"] == DEFAULT_DRAFT
+    return DEFAULT_DRAFT
+
+
+@pytest.fixture
+def lexical() -> Callable[..., Compressor]:
+    """Makes compressors that score with BM25: real selection and rendering, no model to load."""
+
+    def make(**settings: object) -> Compressor:
+        values = {"scorer": "bm25", "min_tokens": 0, "target_tokenizer": "o200k_base", **settings}
+        return Compressor(config=CompressionConfig.from_dict(values))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's root."""
+    return Path(__file__).resolve().parent.parent
