@@ -1,0 +1,94 @@
+"""One step over a list of messages: every adapter here sends what this module returns.
+
+A part that fails leaves its round of tool outputs as they were, and an audit record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from specprefill_agents.compressor import Compressor
+from specprefill_agents.errors import SpecPrefillError
+from specprefill_agents.observe.audit import LoggingAudit
+from specprefill_agents.session import Session
+from specprefill_agents.types import CompressionResult, Usage
+from specprefill_langchain.messages import Round, Slot, put_back, rounds
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One model call: the messages it was asked with, the messages as `sent`, and what compressing them did and cost.
+
+    A system message that an agent keeps apart from its messages is in neither.
+    """
+
+    messages: tuple[BaseMessage, ...]
+    sent: tuple[BaseMessage, ...]
+    result: CompressionResult
+
+
+def compress_step(compressor: Compressor, session: Session, messages: Sequence[BaseMessage], query: str | None = None) -> StepReport:
+    """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
+
+    Raises only where `compressor.config.on_error` is "raise".
+    """
+    slots: list[Slot] = []
+    texts: list[str] = []
+    results: list[CompressionResult] = []
+    sent = list(messages)
+    try:
+        for part in rounds(messages, query):
+            result = _decide(compressor, session, part)
+            results.append(result)
+            slots += part.slots
+            texts += [segment.text for segment in result.segments] or [slot.segment.text for slot in part.slots]
+        sent = put_back(messages, slots, texts)
+    except Exception as error:
+        if compressor.config.on_error == "raise":
+            raise
+        results = [failed("reading the messages", error)]
+    return StepReport(tuple(messages), tuple(sent), _joined(results))
+
+
+def failed(what: str, error: Exception) -> CompressionResult:
+    """The result of a part that failed, after leaving an audit record. Quotes only this library's own errors."""
+    cause = f": {error}" if isinstance(error, SpecPrefillError) else ""
+    reason = f"{what} failed: {type(error).__name__}{cause}"
+    LoggingAudit().record("langchain", {"fallback_reason": reason})
+    logger.debug(reason, exc_info=error)
+    return CompressionResult((), Usage(fallback_reason=reason))
+
+
+def conversation_id(config: Mapping[str, Any]) -> str | None:
+    """The conversation that a RunnableConfig names: `session_id`, else `thread_id`, of its `configurable`."""
+    configurable = config.get("configurable") or {}
+    found = configurable.get("session_id") or configurable.get("thread_id")
+    return None if found is None else str(found)
+
+
+def _decide(compressor: Compressor, session: Session, part: Round) -> CompressionResult:
+    try:
+        return session.step([slot.segment for slot in part.slots], part.query)
+    except Exception as error:
+        if compressor.config.on_error == "raise":
+            raise
+        return failed("a session step", error)
+
+
+def _joined(results: Sequence[CompressionResult]) -> CompressionResult:
+    usages = [result.usage for result in results]
+    usage = Usage(
+        original_tokens=sum(u.original_tokens for u in usages),
+        kept_tokens=sum(u.kept_tokens for u in usages),
+        scorer_ms=sum(u.scorer_ms for u in usages),
+        cache_hits=sum(u.cache_hits for u in usages),
+        fallback_reason=next((u.fallback_reason for u in usages if u.fallback_reason), None),
+    )
+    return CompressionResult(tuple(segment for result in results for segment in result.segments), usage)
