@@ -1,0 +1,38 @@
+"""Speculative prefill for LlamaIndex: retrieved nodes reach the model with only the spans its question attends to.
+
+Importing this package loads neither torch nor llama-index; every public name is imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from specprefill_agents.errors import missing_extra
+
+if TYPE_CHECKING:
+    from specprefill_llamaindex.postprocessor import SPANS_KEY, SpecPrefillPostprocessor
+
+_HOMES = {
+    "SPANS_KEY": "postprocessor",
+    "SpecPrefillPostprocessor": "postprocessor",
+}
+
+__all__ = ["SPANS_KEY", "SpecPrefillPostprocessor"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(f"{__name__}.{home}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("llama_index"):
+            raise
+        raise missing_extra(name, "llamaindex") from error
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,147 @@
+"""Node postprocessor: what a query needs of the retrieved nodes, one node out per node in.
+
+Knows LlamaIndex nodes; how a text is scored, cut and rendered is the core's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import BaseNode, MediaResource, MetadataMode, Node, NodeWithScore, ObjectType, QueryBundle, TextNode
+
+from specprefill_agents import CompressedSegment, CompressionConfig, Compressor, Segment
+from specprefill_agents.draft.registry import DEFAULT_DRAFT
+
+logger = logging.getLogger(__name__)
+
+SPANS_KEY = "specprefill_spans"
+"""Metadata key of a compressed node: the kept character ranges `[[start, end], ...]` of its original text."""
+
+
+class SpecPrefillPostprocessor(BaseNodePostprocessor):
+    """Keeps the spans of retrieved nodes that the query attends to, all nodes sharing one budget in target tokens.
+
+    Give a `compressor`, or the `draft` and `config` to make one from. Id, score, metadata, relationships and order of the
+    nodes stay; the nodes that come in are never changed. When anything is left out, each node that shared the budget is
+    a copy whose text holds its kept spans, with their ranges under the metadata key `specprefill_spans`, which neither
+    the LLM nor an embedding model is shown; otherwise the very nodes come back. The budget covers the nodes' texts,
+    without their metadata.
+
+    Nodes with an image, audio, video or an object (`IndexNode`) pass unchanged, and so do empty ones, ones that were
+    compressed before, and all of them when a part fails. A missing or empty query compresses too, by the scorer's
+    query-free form.
+
+    `drop_empty` leaves out nodes of which nothing is kept; otherwise they stay with empty text. `top_n` returns only the
+    first so many nodes with text (after dropping empty ones); nodes without text do not count. Serializes by draft and
+    config: a compressor with a scorer, tokenizer or audit log of its own must be handed to `from_dict` again.
+    Raises `ConfigError` or `UnknownDraftError` at construction.
+    """
+
+    draft: str = Field(default=DEFAULT_DRAFT, description="Name of the local draft model.", frozen=True)
+    config: CompressionConfig = Field(default_factory=CompressionConfig, description="Settings of the compressor.", frozen=True)
+    top_n: int | None = Field(default=None, ge=1, description="At most so many nodes with text are returned.")
+    drop_empty: bool = Field(default=True, description="Whether nodes of which nothing is kept are left out.")
+
+    _compressor: Compressor = PrivateAttr()
+    # One thread waits for the compressor however many queries run at once, so other work keeps the loop's own executor.
+    _edge: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-llamaindex"))
+
+    def __init__(
+        self,
+        compressor: Compressor | None = None,
+        *,
+        draft: str = DEFAULT_DRAFT,
+        config: CompressionConfig | Mapping[str, Any] | None = None,
+        top_n: int | None = None,
+        drop_empty: bool = True,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        settings = config if isinstance(config, CompressionConfig) else CompressionConfig.from_dict(config or {})
+        made = compressor or Compressor(draft, settings)
+        fields: dict[str, Any] = {"draft": made.draft, "config": made.config, "top_n": top_n, "drop_empty": drop_empty}
+        super().__init__(callback_manager=callback_manager or CallbackManager([]), **fields)
+        self._compressor = made
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name under which LlamaIndex serializes this component."""
+        return "SpecPrefillPostprocessor"
+
+    @property
+    def compressor(self) -> Compressor:
+        """What does the work."""
+        return self._compressor
+
+    def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
+        query = query_bundle.query_str if query_bundle is not None else ""
+        try:
+            decided = self._decide(nodes, query)
+        except Exception:
+            if self.config.on_error == "raise":
+                raise
+            logger.warning("nodes are forwarded unchanged", exc_info=True)
+            decided = {}
+        return self._output(nodes, decided)
+
+    async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._edge, lambda: context.run(self._postprocess_nodes, nodes, query_bundle))
+
+    def _decide(self, nodes: Sequence[NodeWithScore], query: str) -> dict[int, CompressedSegment]:
+        """Position of each node that shared the budget -> what is kept of it; nothing when no node was shortened."""
+        texts = {i: node.node.get_content(MetadataMode.NONE) for i, node in enumerate(nodes) if _is_candidate(node.node)}
+        segments = [Segment(text, "document", id=nodes[i].node.node_id) for i, text in texts.items()]
+        result = self._compressor.compress(segments, query)
+        if all(one.outcome != "compressed" for one in result.segments):
+            return {}
+        return {i: one for i, one in zip(texts, result.segments, strict=True) if one.outcome != "protected"}
+
+    def _output(self, nodes: Sequence[NodeWithScore], decided: Mapping[int, CompressedSegment]) -> list[NodeWithScore]:
+        kept: list[NodeWithScore] = []
+        texts = 0
+        for position, scored in enumerate(nodes):
+            one = decided.get(position)
+            if one is not None and not one.spans and self.drop_empty:
+                continue
+            if _has_text_only(scored.node):
+                texts += 1
+                if self.top_n is not None and texts > self.top_n:
+                    continue
+            kept.append(scored if one is None else scored.model_copy(update={"node": _compressed(scored.node, one)}))
+        return kept
+
+
+def _is_candidate(node: BaseNode) -> bool:
+    return _has_text_only(node) and SPANS_KEY not in node.metadata
+
+
+def _has_text_only(node: BaseNode) -> bool:
+    """Whether the node's text is all there is to it; an image, a table or an index behind it cannot be cut."""
+    if node.get_type() == ObjectType.TEXT:
+        return isinstance(node, TextNode)
+    return isinstance(node, Node) and not (node.image_resource or node.audio_resource or node.video_resource)
+
+
+def _compressed(node: BaseNode, one: CompressedSegment) -> BaseNode:
+    """A copy of `node` that says what was kept; containers are copied too, so later changes cannot reach the original."""
+    spans = [list(span) for span in one.spans]
+    changes: dict[str, Any] = {
+        "metadata": {**node.metadata, SPANS_KEY: spans},
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, SPANS_KEY],
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, SPANS_KEY],
+        "relationships": dict(node.relationships),
+    }
+    if isinstance(node, Node):
+        changes["text_resource"] = (node.text_resource or MediaResource()).model_copy(update={"text": one.text})
+    else:
+        changes["text"] = one.text
+    return node.model_copy(update=changes)
