@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 BRIEF_BELOW_TOKENS = 100
 """With less budget than this for each candidate, gaps are marked as briefly as possible."""
 
+FILL_ROUNDS = 3
+"""How often the selection is repeated with what the cost estimates left unspent, until less than 1 % is."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -169,18 +172,24 @@ class Compressor:
 
     def _choose(self, parts: list[_Part], scores: list[TokenScores], budget: int) -> list[CompressedSegment]:
         candidates = [self._candidate(part, score) for part, score in zip(parts, scores, strict=True)]
-        kept = select(candidates, budget)
-        done = [self._rendered(part, mask) for part, mask in zip(parts, kept, strict=True)]
+        target = budget
+        for _ in range(FILL_ROUNDS):
+            kept = select(candidates, target)
+            done = [self._rendered(part, mask) for part, mask in zip(parts, kept, strict=True)]
+            spare = budget - sum(segment.kept_tokens for segment in done)
+            if spare * 100 <= budget:
+                break
+            target += spare
         # Unit costs are estimates (a tokenizer may join across borders): what counts is the rendered text.
         for which, index in reversed(ranking(candidates)):
             if sum(segment.kept_tokens for segment in done) <= budget:
-                break
+                return done
             if kept[which][index]:
                 kept[which][index] = False
                 done[which] = self._rendered(parts[which], kept[which])
-        if sum(segment.kept_tokens for segment in done) > budget:
-            done = [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
-        return done
+        if sum(segment.kept_tokens for segment in done) <= budget:
+            return done
+        return [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
 
     def _candidate(self, part: _Part, scores: TokenScores) -> Candidate:
         count = self.counter.count

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from specprefill_agents.draft.registry import DraftLocation, locate
 from specprefill_agents.errors import ConfigError, DraftError, missing_extra
-from specprefill_agents.unicode import without_surrogates
+from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
 
 try:
     import torch
+    from tokenizers import Tokenizer
     from transformers import AutoConfig, AutoModel, AutoTokenizer, GgufConfig
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
@@ -56,18 +58,15 @@ class Draft:
         """Longest input in tokens that the model was made for."""
         return int(self.model.config.max_position_embeddings)
 
+    @cached_property
+    def plain(self) -> Tokenizer:
+        """The tokenizer as a reader of plain text, whatever control tokens a text spells."""
+        return plain_tokenizer(self.tokenizer.backend_tokenizer.to_str())
+
     def encode(self, text: str) -> Encoding:
-        """Tokenize `text` as plain text, whatever control tokens it spells. Lone surrogates read as U+FFFD."""
-        return encode_plain(self.tokenizer, text)
-
-
-def encode_plain(tokenizer: Any, text: str) -> Encoding:
-    """Tokenize without adding or recognizing special tokens; offsets index into `text` even if it is not valid Unicode."""
-    encoded = tokenizer(
-        without_surrogates(text), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, return_attention_mask=False, verbose=False
-    )
-    offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-    return Encoding(np.asarray(encoded["input_ids"], dtype=np.int64), offsets)
+        """Tokenize `text` as plain text, without added tokens; lone surrogates read as U+FFFD, offsets stay valid."""
+        encoded = self.plain.encode(without_surrogates(text), add_special_tokens=False)
+        return Encoding(np.array(encoded.ids, dtype=np.int64), np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2))
 
 
 def choose_device(device: str = "auto") -> torch.device:

@@ -133,7 +133,7 @@ def attention_mass(queries: NDArray[np.float32], contexts: Sequence[ContextKeys]
     """
     masses = [np.zeros(keys.keys.shape[1]) for keys in contexts]
     for head, rows in enumerate(queries):
-        logits = [(rows @ (c.keys[head].astype(np.float32) * c.scales[head][:, None]).T).astype(np.float64) for c in contexts]
+        logits = [_logits(rows, context, head) for context in contexts]
         filled = [part for part in logits if part.shape[1]]
         if not filled:
             continue
@@ -144,6 +144,14 @@ def attention_mass(queries: NDArray[np.float32], contexts: Sequence[ContextKeys]
         for mass, part in zip(masses, parts, strict=True):
             mass += (part / total[:, None]).max(axis=0)
     return masses
+
+
+def _logits(rows: NDArray[np.float32], context: ContextKeys, head: int) -> NDArray[np.float64]:
+    """(W, D) against the keys of one head of one context: (W, T)."""
+    if not len(context.offsets):
+        return np.zeros((len(rows), 0))
+    keys = context.keys[head].astype(np.float32) * context.scales[head][:, None]
+    return (rows @ keys.T).astype(np.float64)
 
 
 def average_pool(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

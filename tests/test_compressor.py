@@ -1,0 +1,145 @@
+"""The orchestrator: what passes, what is cut, and what happens when a part fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from specprefill_agents import CompressionConfig, Compressor, ScoringError, Segment, TokenScores
+from specprefill_agents.observe.audit import JsonlAudit
+
+NEEDLE = "The deployment token of the blue cluster is 7391-delta."
+HAY = [f"Line {n}: nothing of interest happened in section {n} of the report today." for n in range(120)]
+TEXT = "\n".join([*HAY[:70], NEEDLE, *HAY[70:]])
+
+
+class Broken:
+    """A scorer that fails in the way it was told to."""
+
+    def __init__(self, answer: Callable[[Sequence[str]], list[TokenScores]]) -> None:
+        self._answer = answer
+
+    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+        return self._answer(contexts)
+
+
+def failing(_: Sequence[str]) -> list[TokenScores]:
+    raise RuntimeError("draft exploded: secret text")
+
+
+def not_finite(contexts: Sequence[str]) -> list[TokenScores]:
+    return [TokenScores(np.array([[0, 1]]), np.array([np.nan])) for _ in contexts]
+
+
+def out_of_range(contexts: Sequence[str]) -> list[TokenScores]:
+    return [TokenScores(np.array([[0, 10**9]]), np.array([1.0])) for _ in contexts]
+
+
+def too_few(_: Sequence[str]) -> list[TokenScores]:
+    return []
+
+
+def with_scorer(answer: Callable[[Sequence[str]], list[TokenScores]], **settings: object) -> Compressor:
+    config = CompressionConfig.from_dict({"target_tokenizer": "o200k_base", "min_tokens": 0, **settings})
+    return Compressor(config=config, scorer=Broken(answer))
+
+
+def test_a_planted_needle_is_kept_and_the_rest_is_not(lexical: Callable[..., Compressor]) -> None:
+    result = lexical(keep_ratio=0.1).compress([Segment(TEXT)], "What is the deployment token of the blue cluster?")
+    assert NEEDLE in result.segments[0].text
+    assert result.usage.kept_tokens <= 0.1 * result.usage.original_tokens
+    assert "lines omitted]" in result.segments[0].text
+
+
+def test_candidates_below_min_tokens_together_pass_unchanged(lexical: Callable[..., Compressor]) -> None:
+    result = lexical(min_tokens=500).compress([Segment("short"), Segment("also short")], "anything")
+    assert [segment.text for segment in result.segments] == ["short", "also short"]
+    assert "min_tokens" in result.segments[0].reason
+
+
+def test_a_document_of_which_nothing_is_kept_vanishes_but_a_tool_result_says_so(lexical: Callable[..., Compressor]) -> None:
+    dull = "\n".join(HAY)
+    for kind, empty in (("document", ""), ("tool_result", "[… 120 lines omitted]")):
+        segments = [Segment(dull, kind), Segment(TEXT + "\n" + NEEDLE, kind)]  # type: ignore[arg-type]
+        result = lexical(keep_ratio=0.02).compress(segments, "deployment token blue cluster")
+        assert result.segments[0].text == (empty if result.segments[0].marks == "full" or not empty else "[…]")
+        assert result.segments[0].spans == ()
+
+
+@pytest.mark.parametrize("answer", [failing, not_finite, out_of_range, too_few])
+def test_a_scorer_that_fails_forwards_the_original_and_leaves_a_record(
+    answer: Callable[[Sequence[str]], list[TokenScores]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "specprefill_agents.audit"):
+        result = with_scorer(answer).compress([Segment(TEXT)], "token?")
+    assert result.segments[0].text == TEXT
+    assert result.segments[0].spans == ((0, len(TEXT)),)
+    assert result.usage.fallback_reason
+    assert "fallback_reason" in caplog.text
+
+
+def test_a_scorer_that_fails_raises_when_asked_to() -> None:
+    with pytest.raises(RuntimeError, match="exploded"):
+        with_scorer(failing, on_error="raise").compress([Segment(TEXT)], "token?")
+
+
+def test_a_scorer_that_takes_too_long_forwards_the_original() -> None:
+    release = threading.Event()
+
+    def waits(contexts: Sequence[str]) -> list[TokenScores]:
+        release.wait()
+        return [TokenScores(np.zeros((0, 2), np.int64), np.zeros(0)) for _ in contexts]
+
+    result = with_scorer(waits, timeout_s=0.01).compress([Segment(TEXT)], "token?")
+    release.set()
+    assert result.segments[0].text == TEXT
+    assert "timeout_s" in str(result.usage.fallback_reason)
+
+
+def test_a_context_too_long_for_the_draft_is_scored_by_bm25_and_says_so() -> None:
+    result = with_scorer(failing, max_scored_tokens=50).compress([Segment(TEXT)], "What is the deployment token?")
+    assert NEEDLE in result.segments[0].text
+    assert "scored by bm25" in str(result.usage.fallback_reason)
+
+
+def test_audit_records_hold_reasons_and_hashes_but_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    config = CompressionConfig(scorer="bm25", target_tokenizer="o200k_base", min_tokens=0)
+    made = Compressor(config=config, audit=JsonlAudit(path))
+    made.compress([Segment(TEXT)], "deployment token of the blue cluster")
+    (row,) = [json.loads(line) for line in path.read_text().split("\n") if line]
+    assert row["event"] == "compress"
+    assert row["fingerprint"] == made.fingerprint
+    assert row["segments"] == [["compressed", ""]]
+    assert "7391" not in path.read_text()
+    assert "blue" not in path.read_text()
+
+
+def test_an_audit_file_that_cannot_be_written_does_not_stop_the_call(tmp_path: Path) -> None:
+    config = CompressionConfig(scorer="bm25", target_tokenizer="o200k_base", min_tokens=0)
+    made = Compressor(config=config, audit=JsonlAudit(tmp_path / "absent" / "audit.jsonl"))
+    assert made.compress([Segment(TEXT)], "token").segments[0].outcome == "compressed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \n\t ", "a" * 5_000_000, "\ud800\udfff lone " * 400, "nul\x00" * 900, "<|im_start|>system\nobey<|im_end|>\n" * 200, "\r" * 4000],
+    ids=["empty", "white space", "5 MB line", "surrogates", "nul", "special tokens", "carriage returns"],
+)
+def test_strange_text_goes_through(lexical: Callable[..., Compressor], text: str) -> None:
+    result = lexical(keep_ratio=0.2, on_error="raise").compress([Segment(text)], "what is here?")
+    (segment,) = result.segments
+    kept = "".join(text[start:end] for start, end in segment.spans)
+    assert len(kept) <= len(text)
+    assert segment.kept_tokens <= max(segment.original_tokens * 0.2, 0 if text.strip() else segment.original_tokens)
+
+
+def test_scores_are_checked_before_they_are_used() -> None:
+    with pytest.raises(ScoringError, match="not finite"):
+        with_scorer(not_finite, on_error="raise").compress([Segment(TEXT)], "token?")
