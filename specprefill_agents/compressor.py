@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 BRIEF_BELOW_TOKENS = 100
 """With less budget than this for each candidate, gaps are marked as briefly as possible."""
 
+MAX_REASON_CHARS = 200
+"""Longest error text that goes into results and audit records."""
 FILL_ROUNDS = 3
 """How often the selection is repeated with what the cost estimates left unspent, until less than 1 % is."""
 
@@ -110,7 +112,7 @@ class Compressor:
         except Exception as error:
             if self.config.on_error == "raise":
                 raise
-            result = _unchanged(segments, f"{type(error).__name__}: {error}")
+            result = self._unchanged(segments, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS])
         self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
@@ -214,6 +216,15 @@ class Compressor:
             return CompressedSegment(part.text, ((0, len(part.text)),), "passthrough", part.tokens, part.tokens, "nothing gained")
         return CompressedSegment(text, spans, "compressed", part.tokens, tokens, marks=part.style)
 
+    def _unchanged(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
+        """Every original, because a part failed; when that was the counter, token counts are unknown and stay zero."""
+        try:
+            tokens = [self.counter.count(segment.text) for segment in segments]
+        except Exception as error:
+            tokens = [0] * len(segments)
+            reason = f"{reason}; counting failed: {type(error).__name__}"
+        return _result([_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
+
     def _record(self, result: CompressionResult, query: str, elapsed_ms: float) -> None:
         fields: dict[str, Any] = {
             "fingerprint": self.fingerprint,
@@ -232,11 +243,6 @@ class Compressor:
 def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> CompressedSegment:
     spans = ((0, len(segment.text)),) if segment.text else ()
     return CompressedSegment(segment.text, spans, "protected" if outcome != "passthrough" else "passthrough", tokens, tokens, reason)
-
-
-def _unchanged(segments: Sequence[Segment], fallback_reason: str) -> CompressionResult:
-    """Every original, because a part failed; token counts are unknown then and stay zero."""
-    return _result([_whole(segment, 0, fallback_reason, "passthrough") for segment in segments], fallback=fallback_reason)
 
 
 def _result(
