@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DraftFetchError,
         ScoringError,
         SpecPrefillError,
+        TargetError,
         UnknownDraftError,
     )
     from specprefill_agents.scoring.base import Scorer
@@ -40,6 +41,7 @@ _HOMES = {
     "DraftFetchError": "errors",
     "ScoringError": "errors",
     "SpecPrefillError": "errors",
+    "TargetError": "errors",
     "UnknownDraftError": "errors",
     "Scorer": "scoring.base",
     "Session": "session",
@@ -65,6 +67,7 @@ __all__ = [
     "Session",
     "Span",
     "SpecPrefillError",
+    "TargetError",
     "TokenScores",
     "UnknownDraftError",
     "Usage",

@@ -5,7 +5,8 @@
     ├── DraftError           the draft model cannot be found, loaded or used
     │   ├── UnknownDraftError    no such name and no such path
     │   └── DraftFetchError      the weights could not be obtained, or were not the pinned ones
-    └── ScoringError         a scorer failed or returned something unusable
+    ├── ScoringError         a scorer failed or returned something unusable
+    └── TargetError          a local target cannot take the prompt it was given
 
 A missing optional dependency is an ImportError whose text is the pip command that mends it.
 """
@@ -41,6 +42,10 @@ class DraftFetchError(DraftError):
 
 class ScoringError(SpecPrefillError):
     """A scorer failed or returned something unusable (wrong shape, non-finite)."""
+
+
+class TargetError(SpecPrefillError):
+    """A local target cannot take a prompt: nothing in it, too long for the model, or refused by its chat template."""
 
 
 def missing_extra(feature: str, extra: str) -> ImportError:

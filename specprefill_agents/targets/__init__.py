@@ -1,0 +1,1 @@
+"""The local target model: what a compressed prompt is sent to when nothing leaves the machine."""

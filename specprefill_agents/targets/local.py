@@ -1,0 +1,200 @@
+"""LocalTarget: a causal language model on this machine that answers chat turns, as a stream that can be cancelled.
+
+One small decoding loop over the model's own key/value cache, without threads; closing the stream ends the work.
+Knows nothing of scoring or compression.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from specprefill_agents.draft.loading import _present, _readable, _source, choose_device, choose_dtype, set_threads
+from specprefill_agents.errors import ConfigError, DraftError, TargetError, missing_extra
+from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder
+from specprefill_agents.targets.streaming import TextStream
+
+try:
+    import torch
+    from torch import Tensor
+    from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GgufConfig
+except ImportError as error:
+    raise missing_extra("A local target", "draft") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A finished answer. `completion_tokens` counts every token the model made, an end token and a stop string's too.
+
+    `finish_reason` is "stop" after an end token or a stop string, "length" when `max_new_tokens` or the window ran out.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    finish_reason: Literal["stop", "length"]
+    time_to_first_token_ms: float
+    elapsed_ms: float
+
+    @property
+    def completion_tokens(self) -> int:
+        """Number of tokens the model made."""
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class LocalTarget:
+    """A loaded model with its tokenizer. `prefill_tokens` bounds the length of one pass over a prompt, for memory.
+
+    May be shared between threads: each answer has a cache of its own, and one forward pass runs at a time.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    prefill_tokens: int = 1024
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, name: str, *, device: str = "auto", dtype: str = "auto", threads: int | None = None) -> LocalTarget:
+        """Load a target by the names, devices and dtypes that drafts have (`draft.loading.load_draft`).
+
+        Raises `UnknownDraftError` for a name that leads nowhere, `DraftError` when the weights are absent or unreadable.
+        """
+        location = _present(name)
+        set_threads(threads)
+        where = choose_device(device)
+        kind = choose_dtype(where, dtype)
+        source, arguments = _source(location)
+        weights = {**arguments, "quantization_config": GgufConfig(dequantize=True)} if arguments else {"use_safetensors": True}
+        with _readable(name):
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=kind, trust_remote_code=False, **weights)
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **arguments)
+        if not tokenizer.is_fast:
+            raise DraftError(f"model {name!r} has no fast tokenizer, so plain text cannot be told from control tokens")
+        model.requires_grad_(False)
+        return cls(name, model.eval().to(where), tokenizer)
+
+    @property
+    def window(self) -> int | None:
+        """Longest prompt plus answer in tokens that the model was made for; None when it has no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if limit is None else int(limit)
+
+    @cached_property
+    def _prompts(self) -> PromptEncoder:
+        return PromptEncoder(self.tokenizer)
+
+    def encode(self, messages: Sequence[ChatTurn]) -> list[int]:
+        """Token ids of the prompt for the next assistant turn. Raises as `stream` does."""
+        ids = self._prompts.ids(messages)
+        if self.window is not None and len(ids) >= self.window:
+            raise TargetError(
+                f"the prompt has {len(ids)} tokens, {self.name} reads at most {self.window - 1}: compress more, or drop messages"
+            )
+        return ids
+
+    def stream(
+        self,
+        messages: Sequence[ChatTurn],
+        *,
+        max_new_tokens: int = 256,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Generator[str, None, Generation]:
+        """Yield the answer as text deltas of whole characters; the generator's return value is the `Generation`.
+
+        `temperature` 0 is greedy, above it sampling from the whole distribution, repeatable for one `seed`. Nothing of
+        a `stop` string is yielded. Closing the generator ends the work. On the first step raises `TargetError` for a
+        prompt that is empty, longer than the window or rejected by the chat template, `ConfigError` for a bad setting.
+        """
+        started = time.perf_counter()
+        pick = _Picker(temperature, seed, self.model.device)
+        shown = TextStream(self._decode, stop)
+        if max_new_tokens < 1:
+            raise ConfigError("max_new_tokens", max_new_tokens, "an integer >= 1")
+        prompt = self.encode(messages)
+        room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(prompt))
+        ends = self._end_ids()
+        cache = DynamicCache(config=self.model.config)
+        tokens = [pick(self._prefill(prompt, cache))]
+        first_ms = 1000 * (time.perf_counter() - started)
+        text = ""
+        while tokens[-1] not in ends:
+            delta = shown.push(tokens[-1])
+            text += delta
+            if delta:
+                yield delta
+            if shown.stopped or len(tokens) == room:
+                break
+            tokens.append(pick(self._forward(tokens[-1:], cache)))
+        delta = shown.finish()
+        text += delta
+        if delta:
+            yield delta
+        ended = shown.stopped or tokens[-1] in ends
+        elapsed_ms = 1000 * (time.perf_counter() - started)
+        return Generation(text, tuple(tokens), len(prompt), "stop" if ended else "length", first_ms, elapsed_ms)
+
+    def generate(
+        self,
+        messages: Sequence[ChatTurn],
+        *,
+        max_new_tokens: int = 256,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Generation:
+        """The whole answer at once; arguments and errors as in `stream`."""
+        stream = self.stream(messages, max_new_tokens=max_new_tokens, stop=stop, temperature=temperature, seed=seed)
+        while True:
+            try:
+                next(stream)
+            except StopIteration as done:
+                generation: Generation = done.value
+                return generation
+
+    def _prefill(self, prompt: list[int], cache: DynamicCache) -> Tensor:
+        starts = range(0, len(prompt), self.prefill_tokens)
+        return [self._forward(prompt[start : start + self.prefill_tokens], cache) for start in starts][-1]
+
+    def _forward(self, ids: list[int], cache: DynamicCache) -> Tensor:
+        """Logits (vocabulary,) in float32 after `ids`, which are added to `cache`."""
+        # Inference mode must not outlive the pass: around a yield it would reach into the caller's code.
+        with self._lock, torch.inference_mode():
+            inputs = torch.tensor([ids], device=self.model.device)
+            logits: Tensor = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+            return logits[0, -1].float()
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _end_ids(self) -> frozenset[int]:
+        configured = self.model.generation_config.eos_token_id
+        listed = configured if isinstance(configured, list) else [configured]
+        return frozenset(int(token) for token in [*listed, self.tokenizer.eos_token_id] if token is not None)
+
+
+class _Picker:
+    """Chooses the next token from logits: the likeliest, or a seeded sample. Raises `ConfigError` below temperature 0."""
+
+    def __init__(self, temperature: float, seed: int | None, device: torch.device) -> None:
+        if not temperature >= 0:
+            raise ConfigError("temperature", temperature, "a number >= 0")
+        self._temperature = temperature
+        self._random = torch.Generator(device=device)
+        if seed is None:
+            self._random.seed()
+        else:
+            self._random.manual_seed(seed)
+
+    def __call__(self, logits: Tensor) -> int:
+        if self._temperature == 0:
+            return int(logits.argmax())
+        odds = torch.softmax(logits / self._temperature, dim=-1)
+        return int(torch.multinomial(odds, 1, generator=self._random))
