@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.draft.registry import DraftLocation, locate
-from specprefill_agents.errors import ConfigError, DraftError, missing_extra
+from specprefill_agents.draft.registry import MANIFEST, DraftLocation, is_pulled, locate
+from specprefill_agents.errors import ConfigError, DraftError, SpecPrefillError, missing_extra
 from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
 
 try:
@@ -29,9 +29,6 @@ try:
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise missing_extra("The draft model", "draft") from error
-
-MANIFEST = "specprefill.json"
-"""File beside pulled weights that says where they came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ def load_config(name: str) -> Any:
     """The text model's transformers configuration of a draft, without its weights. Raises as `load_draft` does."""
     location = _present(name)
     source, arguments = _source(location)
-    with _readable(name):
+    with _readable(location):
         return AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments).get_text_config()
 
 
@@ -131,7 +128,7 @@ def load_draft(
     _truncate(config, layers)
     source, arguments = _source(location)
     weights = {**arguments, "quantization_config": GgufConfig(dequantize=True)} if arguments else {"use_safetensors": True}
-    with _readable(name):
+    with _readable(location):
         model = AutoModel.from_pretrained(source, config=config, dtype=kind, trust_remote_code=False, **weights)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **arguments)
     if not tokenizer.is_fast:
@@ -142,19 +139,32 @@ def load_draft(
 
 def _present(name: str) -> DraftLocation:
     location = locate(name)
-    if location.kind == "pulled" and not (Path(location.path) / MANIFEST).is_file():
+    if location.kind == "pulled" and not is_pulled(name):
         raise DraftError(f"draft {name!r} is not on this machine. Get it with: specprefill models pull {name}")
+    if location.kind == "directory" and not any(Path(location.path).glob("*.safetensors")):
+        raise DraftError(f"draft {name!r} has no .safetensors file; pickled weights (.bin, .pt) can run code and are never read")
     return location
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Quiet loading whose failures name the draft."""
+def _readable(location: DraftLocation) -> Iterator[None]:
+    """Quiet loading whose failures, of whatever type a damaged file or an absent network causes, name the draft."""
     try:
         with quiet_transformers():
             yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise DraftError(f"draft {name!r} could not be loaded: {error}") from error
+    except SpecPrefillError:
+        raise
+    except Exception as error:
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise DraftError(f"draft {location.name!r} could not be loaded: {what}. {_REMEDY[location.kind].format(location)}") from error
+
+
+_REMEDY = {
+    "pulled": "To get it anew, remove {0.path} and type: specprefill models pull {0.name}",
+    "directory": "It must hold config.json, tokenizer.json and safetensors of a causal language model",
+    "gguf": "It must be a GGUF file of an architecture that transformers reads",
+    "hub": "Without access to the hub, give a path to a directory with safetensors or to a .gguf file",
+}
 
 
 def _source(location: DraftLocation) -> tuple[str, dict[str, Any]]:

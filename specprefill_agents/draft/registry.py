@@ -15,6 +15,9 @@ from typing import Literal
 from specprefill_agents.errors import UnknownDraftError
 
 DEFAULT_DRAFT = "smollm2-135m"
+MANIFEST = "specprefill.json"
+"""File beside pulled weights that says where they came from; a directory without it does not count as pulled."""
+
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -77,6 +80,11 @@ def home() -> Path:
 def pulled_directory(name: str) -> Path:
     """Where `specprefill models pull` leaves the converted weights of a known draft."""
     return home() / "drafts" / name
+
+
+def is_pulled(name: str) -> bool:
+    """Whether the converted weights of a known draft are complete on this machine."""
+    return (pulled_directory(name) / MANIFEST).is_file()
 
 
 def locate(name: str) -> DraftLocation:

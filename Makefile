@@ -1,0 +1,70 @@
+# The same targets for people and for CI. `make demo` or `make test` on a fresh clone does all the set-up it needs.
+#
+#   make setup              virtual environment, dependencies, embedded draft model
+#   make check              ruff, mypy --strict, import-linter
+#   make test               the test suite (no network)
+#   make demo               an agent loop with compression, end to end
+#   make bench              needle recall of the scorers
+#   make clean              remove the virtual environment and caches
+#
+#   PYTHON=python3.11       interpreter the environment is made with (>= 3.10)
+#   TORCH=cu                a CUDA build of torch; the default is TORCH=cpu
+#   TORCH_ARGS='...'        more arguments for installing torch, such as '--index-url URL' of a wheel index
+
+PYTHON ?= python3
+TORCH ?= cpu
+TORCH_ARGS ?=
+DRAFT := smollm2-135m
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+
+TORCH_cpu := torch==2.13.0
+TORCH_cu := torch
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup check test demo bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: $(VENV)/.installed
+	@$(BIN)/specprefill models pull $(DRAFT)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/pytest
+
+demo: setup
+	$(BIN)/specprefill demo
+
+bench: setup
+	$(BIN)/python benchmarks/needles.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+# A stamp file stands for each step that is done, so that a second run starts at once.
+$(VENV)/.created:
+	@echo "creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.torch-$(TORCH): $(VENV)/.created
+	$(if $(TORCH_$(TORCH)),,$(error TORCH=$(TORCH) is not valid; allowed: cpu, cu))
+	@echo "installing $(TORCH_$(TORCH)) ($(TORCH) build; some minutes the first time)"
+	@rm -f $(VENV)/.torch-*
+	@$(PIP) uninstall --yes torch
+	@$(PIP) install $(TORCH_$(TORCH)) $(TORCH_ARGS)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch-$(TORCH) pyproject.toml
+	@echo "installing specprefill-agents with all extras and the development tools"
+	@$(PIP) install --editable '.[all,dev]'
+	@touch $@
