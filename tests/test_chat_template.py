@@ -15,7 +15,10 @@ GEMMA_LIKE = (
     "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('must alternate') }}{% endif %}"
     "<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 )
-SILENT = "{% for m in messages %}{% if m['role'] in ('user', 'assistant') %}{{ m['role'] }}: {{ m['content'] }}\n{% endif %}{% endfor %}assistant:"
+SILENT = (
+    "{% for m in messages %}{% if m['role'] in ('user', 'assistant') %}{{ m['role'] }}: {{ m['content'] }}\n{% endif %}{% endfor %}"
+    "assistant:"
+)
 WITH_TOOLS = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
     "{% for c in m['tool_calls'] or [] %}{{ c['function']['name'] }} {{ c['function']['arguments'] | tojson }}{% endfor %}<|im_end|>\n"
@@ -123,7 +126,7 @@ def test_roles_that_a_template_rejects_become_user_turns_in_the_same_order(token
     text = text_of(tokenizer, turns, GEMMA_LIKE)
     assert text == (
         "<|im_start|>user\nBe brief.\n\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n"
-        "<|im_start|>user\nResult of the tool:\n7\n\nSo?<|im_end|>\n<|im_start|>assistant\n"
+        "<|im_start|>user\nResult of the tool:\n7\n\nSo?<|im_end|>\n<|im_start|>assistant"
     )
 
 

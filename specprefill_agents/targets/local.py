@@ -71,7 +71,7 @@ class LocalTarget:
         kind = choose_dtype(where, dtype)
         source, arguments = _source(location)
         weights = {**arguments, "quantization_config": GgufConfig(dequantize=True)} if arguments else {"use_safetensors": True}
-        with _readable(name):
+        with _readable(location):
             model = AutoModelForCausalLM.from_pretrained(source, dtype=kind, trust_remote_code=False, **weights)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **arguments)
         if not tokenizer.is_fast:
