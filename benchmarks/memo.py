@@ -1,0 +1,42 @@
+"""A scorer that scores each (contexts, query) of one row once, so that all keep ratios share the work, and measures it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from specprefill_agents import Scorer, TokenScores
+from specprefill_agents.scoring.base import scorer_fingerprint
+
+
+class MemoScorer:
+    """Wraps `inner`; `forget()` between rows bounds what is held.
+
+    `seconds` is the time spent in `inner`. `fresh_tokens` and `fresh_seconds` cover the calls of which no context was
+    cached: scorer tokens read, and the time for reading them and the question.
+    """
+
+    def __init__(self, inner: Scorer) -> None:
+        self._inner = inner
+        self._held: dict[tuple[tuple[str, ...], str], list[TokenScores]] = {}
+        self.fingerprint = scorer_fingerprint(inner)
+        self.seconds = 0.0
+        self.fresh_seconds = 0.0
+        self.fresh_tokens = 0
+
+    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+        """As `inner`, from memory when it was asked the same since the last `forget()`."""
+        asked = (tuple(contexts), query)
+        if asked not in self._held:
+            started = time.perf_counter()
+            self._held[asked] = scores = self._inner.score(contexts, query)
+            elapsed = time.perf_counter() - started
+            self.seconds += elapsed
+            if not any(one.cached for one in scores):
+                self.fresh_seconds += elapsed
+                self.fresh_tokens += sum(len(one.scores) for one in scores)
+        return self._held[asked]
+
+    def forget(self) -> None:
+        """Drop the scores held; the measurements stay."""
+        self._held.clear()

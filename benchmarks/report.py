@@ -1,0 +1,121 @@
+"""Stored benchmark results -> Markdown tables.
+
+    python -m benchmarks.report benchmarks/results/needles.json --paired key_index
+
+Brackets hold 95 % bootstrap intervals over rows. `share` is the mean share of target tokens that was really kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.metrics import Estimate, estimate, mean_over, paired_difference
+from benchmarks.results import Cell, Results, load
+
+LABELS = {
+    "answer": "answer",
+    "evidence": "evidence",
+    "evidence_chars": "evidence characters",
+    "values": "needed values",
+    "share": "share of tokens",
+}
+
+
+def markdown(results: Results, paired: str | None = None) -> str:
+    """All tables of one result: recall, differences to the scorer named by `paired`, time."""
+    parts = [_heading(results), _recall(results)]
+    if paired is not None:
+        parts.append(_paired(results, paired))
+    return "\n\n".join([*parts, _time(results)])
+
+
+def _heading(results: Results) -> str:
+    settings, machine = results.conditions["settings"], results.conditions["machine"]
+    where = ", ".join([machine["processor"], f"{machine['cores']} cores", *([machine["gpu"]] if "gpu" in machine else [])])
+    commands = dict.fromkeys((cell.provenance.get("command", ""), cell.provenance.get("commit", "")) for cell in results.cells)
+    lines = [f"`{command}` (commit {commit[:12] + '+changes' * commit.endswith('+changes')})" for command, commit in commands]
+    return "\n".join([*lines, f"on {where}; draft {settings['draft']}, tokens counted with {settings['target_tokenizer']}"])
+
+
+def _recall(results: Results) -> str:
+    keeps = _keeps(results)
+    rows = []
+    for name, cells in _by_set(results.cells):
+        for metric, label in LABELS.items():
+            for cell in cells:
+                columns = [cell.rows[keep][metric] for keep in keeps]
+                found = [estimate(column) for column in columns]
+                count = next((one.n for one in found if one), 0)
+                if not count:
+                    continue
+                if metric == "share":
+                    shown = [*(f"{one.mean:.3f}" if one else "" for one in found), ""]
+                else:
+                    shown = [*map(_shown, [*found, estimate(mean_over(columns))])]
+                rows.append([f"{name} (n={count}, min_tokens={cell.min_tokens})", label, cell.scorer, *shown])
+    return _table(["set", "kept", "scorer", *(f"keep {keep}" for keep in keeps), "mean"], rows)
+
+
+def _paired(results: Results, first: str) -> str:
+    keeps = _keeps(results)
+    rows = []
+    for name, cells in _by_set(results.cells):
+        base = next((cell for cell in cells if cell.scorer == first), None)
+        for metric, label in LABELS.items():
+            for cell in cells if base else ():
+                if base is None or cell is base or metric == "share" or cell.ids != base.ids:
+                    continue
+                ours, theirs = ([one.rows[keep][metric] for keep in keeps] for one in (base, cell))
+                found = [paired_difference(a, b) for a, b in zip([*ours, mean_over(ours)], [*theirs, mean_over(theirs)], strict=True)]
+                if any(found):
+                    rows.append([name, label, cell.scorer, *(_shown(one, "+") for one in found)])
+    return _table(["set", "kept", f"{first} minus", *(f"keep {keep}" for keep in keeps), "mean"], rows)
+
+
+def _time(results: Results) -> str:
+    rows = [
+        [cell.set, cell.scorer, f"{cell.seconds:.1f}", f"{cell.scorer_seconds:.1f}", str(cell.draft_tokens_per_s or "")]
+        for cell in results.cells
+    ]
+    return _table(["set", "scorer", "seconds", "of which scoring", "draft tokens/s"], rows)
+
+
+def _keeps(results: Results) -> list[str]:
+    return [f"{keep:g}" for keep in results.conditions["settings"]["keep_ratios"]]
+
+
+def _by_set(cells: Iterable[Cell]) -> Iterator[tuple[str, list[Cell]]]:
+    held = list(cells)
+    for name in dict.fromkeys(cell.set for cell in held):
+        yield name, [cell for cell in held if cell.set == name]
+
+
+def _shown(one: Estimate | None, sign: str = "") -> str:
+    return "" if one is None else f"{one.mean:{sign}.2f} [{one.low:{sign}.2f}, {one.high:{sign}.2f}]"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [list(head), ["---"] * len(head), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables of each file; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--paired", metavar="SCORER", help="show the differences between this scorer and each other one")
+    options = parser.parse_args(arguments)
+    for file in options.files:
+        try:
+            print(markdown(load(file), options.paired), end="\n\n")
+        except (ValueError, OSError) as error:
+            print(f"error: {file.name}: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
