@@ -83,7 +83,7 @@ class Compressor:
         self.config = config or CompressionConfig()
         self.draft = draft
         self.counter = counter or counter_for(self.config.target_tokenizer)
-        self._audit: AuditLog = audit or LoggingAudit()
+        self.audit: AuditLog = audit or LoggingAudit()
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{draft}"
         self._scorer = scorer or make_scorer(self.config, draft, device, MemoryKeyCache())
         self._lexical = LexicalScorer(self.config.unit_chars)
@@ -118,7 +118,7 @@ class Compressor:
 
     def _compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         tokens = [self.counter.count(segment.text) for segment in segments]
-        whole = [_whole(segment, count, self._why_not(segment)) for segment, count in zip(segments, tokens, strict=True)]
+        whole = [_whole(segment, count, self._why_not(segment, count)) for segment, count in zip(segments, tokens, strict=True)]
         chosen = [i for i, segment in enumerate(whole) if not segment.reason]
         total = sum(tokens[i] for i in chosen)
         reason = self._why_none(total)
@@ -136,8 +136,8 @@ class Compressor:
             done[part.position] = compressed
         return _result(done, scorer_ms, sum(score.cached for score in scores), fallback)
 
-    def _why_not(self, segment: Segment) -> str:
-        return protection_reason(segment, self.config) or ""
+    def _why_not(self, segment: Segment, tokens: int) -> str:
+        return protection_reason(segment, tokens, self.config) or ""
 
     def _why_none(self, total: int) -> str:
         if not self.config.enabled:
@@ -237,7 +237,7 @@ class Compressor:
             "fallback_reason": result.usage.fallback_reason,
             "segments": [[segment.outcome, segment.reason] for segment in result.segments],
         }
-        self._audit.record("compress", fields)
+        self.audit.record("compress", fields)
 
 
 def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> CompressedSegment:

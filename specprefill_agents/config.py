@@ -28,6 +28,7 @@ class CompressionConfig:
     | `enabled` | bool | False makes every call the identity |
     | `scorer` | name | `key_index`, `bm25`, `random` or `head_tail` |
     | `min_tokens` | target tokens, >= 0 | candidates of one call that together have fewer pass unchanged |
+    | `min_result_tokens` | target tokens, >= 0 | a tool result with fewer passes unchanged, in whatever company |
     | `exclude_tools` | tool names | results of these tools pass unchanged |
     | `force_keep` | regular expressions | units in which one matches are kept first |
     | `compress_user` | bool | whether `user` segments are candidates too |
@@ -46,6 +47,7 @@ class CompressionConfig:
     enabled: bool = True
     scorer: str = "key_index"
     min_tokens: int = 256
+    min_result_tokens: int = 32
     exclude_tools: tuple[str, ...] = ()
     force_keep: tuple[str, ...] = ()
     compress_user: bool = False
@@ -63,7 +65,9 @@ class CompressionConfig:
         self._require("keep_ratio", _is_number(self.keep_ratio) and 0 < self.keep_ratio <= 1, "a number in (0, 1]")
         self._require("enabled", isinstance(self.enabled, bool), "True or False")
         self._require("scorer", isinstance(self.scorer, str) and self.scorer != "", "the name of a scorer")
-        self._require("min_tokens", _is_int(self.min_tokens) and self.min_tokens >= 0, "an integer >= 0 (target tokens)")
+        for name in ("min_tokens", "min_result_tokens"):
+            value = getattr(self, name)
+            self._require(name, _is_int(value) and value >= 0, "an integer >= 0 (target tokens)")
         for name in ("exclude_tools", "force_keep"):
             value = getattr(self, name)
             is_strings = isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value)
@@ -88,7 +92,8 @@ class CompressionConfig:
         self._require("line_mark", "\n" not in self.line_mark, "one line of text")
         self._require("text_mark", isinstance(self.text_mark, str) and "\n" not in self.text_mark, "one line of text")
         self._require("seed", _is_int(self.seed), "an integer")
-        self._require("max_scored_tokens", _is_int(self.max_scored_tokens) and self.max_scored_tokens >= 1, "an integer >= 1 (target tokens)")
+        limit = self.max_scored_tokens
+        self._require("max_scored_tokens", _is_int(limit) and limit >= 1, "an integer >= 1 (target tokens)")
         timeout_ok = self.timeout_s is None or (_is_number(self.timeout_s) and self.timeout_s > 0)
         self._require("timeout_s", timeout_ok, "seconds > 0, or None")
         self._require("on_error", self.on_error in ("passthrough", "raise"), "'passthrough' or 'raise'")

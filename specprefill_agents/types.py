@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 Span: TypeAlias = tuple[int, int]
 
-Kind: TypeAlias = Literal[
-    "tool_result", "document", "system", "user", "assistant", "tool_call", "reasoning", "tool_error", "expanded"
-]
+Kind: TypeAlias = Literal["tool_result", "document", "system", "user", "assistant", "tool_call", "reasoning", "tool_error", "expanded"]
 """What a segment is. Only `tool_result` and `document` are candidates for compression, `user` when asked for."""
 
 Outcome: TypeAlias = Literal["compressed", "passthrough", "protected"]

@@ -72,7 +72,7 @@ def lexical() -> Callable[..., Compressor]:
     """Makes compressors that score with BM25: real selection and rendering, no model to load."""
 
     def make(**settings: object) -> Compressor:
-        values = {"scorer": "bm25", "min_tokens": 0, "target_tokenizer": "o200k_base", **settings}
+        values = {"scorer": "bm25", "min_tokens": 0, "min_result_tokens": 0, "target_tokenizer": "o200k_base", **settings}
         return Compressor(config=CompressionConfig.from_dict(values))
 
     return make

@@ -63,6 +63,12 @@ def test_candidates_below_min_tokens_together_pass_unchanged(lexical: Callable[.
     assert "min_tokens" in result.segments[0].reason
 
 
+def test_a_tiny_tool_result_passes_whole_in_large_company(lexical: Callable[..., Compressor]) -> None:
+    result = lexical(keep_ratio=0.1, min_result_tokens=32).compress([Segment("$17.00"), Segment(TEXT)], "What is the deployment token?")
+    assert result.segments[0].text == "$17.00"
+    assert result.segments[1].outcome == "compressed"
+
+
 def test_a_document_of_which_nothing_is_kept_vanishes_but_a_tool_result_says_so(lexical: Callable[..., Compressor]) -> None:
     dull = "\n".join(HAY)
     for kind, empty in (("document", ""), ("tool_result", "[… 120 lines omitted]")):

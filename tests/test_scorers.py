@@ -30,7 +30,8 @@ def test_scores_are_well_formed_and_independent_of_order(make: Callable[[], Scor
 
 
 def test_bm25_prefers_the_unit_with_the_rare_words_of_the_question() -> None:
-    (scores,) = LexicalScorer((10, 60)).score(["the cat sat on the mat all day\nthe zebra crossed a river\nthe cat slept\n"], "where did the zebra go")
+    text = "the cat sat on the mat all day\nthe zebra crossed a river\nthe cat slept\n"
+    (scores,) = LexicalScorer((10, 60)).score([text], "where did the zebra go")
     assert scores.scores.argmax() == 1
 
 

@@ -12,7 +12,8 @@ UNITS = [Unit(0, 10), Unit(10, 20), Unit(20, 30)]
 
 
 def scores(*pairs: tuple[int, int, float]) -> TokenScores:
-    return TokenScores(np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2), np.array([pair[2] for pair in pairs], dtype=float))
+    offsets = np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    return TokenScores(offsets, np.array([pair[2] for pair in pairs], dtype=float))
 
 
 def candidate(values: list[float], costs: list[int], empty: int = 2, gap: int = 2, forced: list[bool] | None = None) -> Candidate:

@@ -35,7 +35,13 @@ def test_special_token_strings_count_as_the_text_they_are(name: str, marker: str
 
 
 def test_the_estimate_is_on_the_high_side() -> None:
-    samples = ["def foo(x):\n    return x + 1\n" * 9, "これは文章です。" * 30, "😀 👨‍👩‍👧 " * 30, "Plain English words in a sentence. " * 30, "12345678 " * 50]
+    samples = [
+        "def foo(x):\n    return x + 1\n" * 9,
+        "これは文章です。" * 30,
+        "😀 👨‍👩‍👧 " * 30,
+        "Plain English words in a sentence. " * 30,
+        "12345678 " * 50,
+    ]
     for sample in samples:
         assert counter_for("estimate").count(sample) >= counter_for("o200k_base").count(sample)
 

@@ -8,7 +8,7 @@ rotary positions. The forward pass is stopped as soon as the last wanted vector 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Literal
 
@@ -41,9 +41,9 @@ class HeadCapture(AbstractContextManager["HeadCapture"]):
         self._last_layer = max(layer for layer, _ in heads)
 
     def __enter__(self) -> HeadCapture:
-        layers = self._model.get_submodule("layers")
+        layers: Any = self._model.get_submodule("layers")
         for layer in sorted({layer for layer, _ in self._heads}):
-            source = _vector_source(layers[layer].self_attn, self._what)  # type: ignore[index]
+            source = _vector_source(layers[layer].self_attn, self._what)
             self._handles.append(source.register_forward_hook(self._keep(layer)))
         return self
 
@@ -63,14 +63,12 @@ class HeadCapture(AbstractContextManager["HeadCapture"]):
 
     def run(self, input_ids: Tensor) -> Tensor:
         """Vectors (N, B, S, D) of the captured heads for `input_ids` (B, S), in the order of `heads`."""
-        try:
+        with suppress(_Complete):
             self._model(input_ids=input_ids, use_cache=False)
-        except _Complete:
-            pass
-        config = self._model.config
-        query_heads: int = config.num_attention_heads  # type: ignore[union-attr,assignment]
+        config: Any = self._model.config
+        query_heads: int = config.num_attention_heads
         key_heads: int = getattr(config, "num_key_value_heads", None) or query_heads
-        size: int = getattr(config, "head_dim", None) or config.hidden_size // query_heads  # type: ignore[union-attr,operator]
+        size: int = getattr(config, "head_dim", None) or config.hidden_size // query_heads
         vectors = []
         for layer, head in self._heads:
             index = head if self._what == "query" else head * key_heads // query_heads

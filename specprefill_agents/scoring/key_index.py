@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -93,22 +93,23 @@ class KeyIndexScorer:
     def read(self, context: str) -> ContextKeys:
         """Run the draft over `context` in windows and return its quantized keys."""
         encoding = self._draft.encode(context)
-        ids = torch.from_numpy(encoding.ids)
-        with HeadCapture(self._draft.model, self._preset.heads, "key") as capture:
-            windows = [self._run(capture, part) for part in ids.split(self._window)] if len(ids) else []
-        vectors = np.concatenate(windows, axis=1) if windows else np.zeros((len(self._preset.heads), 0, 1), np.float32)
-        keys, scales = quantize(vectors)
+        keys, scales = quantize(self._vectors(encoding.ids, "key"))
         return ContextKeys(encoding.offsets.astype(np.int32), keys, scales)
 
     def _query_vectors(self, query: str) -> NDArray[np.float32]:
-        """Query vectors (N, W, D) of the content words, over sqrt(D); the last window of a question longer than one."""
+        """Query vectors (N, W, D) of the content words, over sqrt(D); a long question is read in windows like a context."""
         encoding = self._draft.encode(query)
-        ids, offsets = encoding.ids[-self._window :], encoding.offsets[-self._window :]
-        with HeadCapture(self._draft.model, self._preset.heads, "query") as capture:
-            vectors = self._run(capture, torch.from_numpy(ids))
-        rows = overlapping_rows(offsets, [span for _, span in content_words(query)])
-        chosen: NDArray[np.float32] = vectors[:, rows] if len(rows) else vectors
-        return chosen / math.sqrt(chosen.shape[-1])
+        vectors = self._vectors(encoding.ids, "query")
+        rows = overlapping_rows(encoding.offsets, [span for _, span in content_words(query)])
+        chosen = vectors[:, rows] if len(rows) else vectors
+        return chosen / np.float32(math.sqrt(chosen.shape[-1]))
+
+    def _vectors(self, ids: NDArray[np.int64], what: Literal["query", "key"]) -> NDArray[np.float32]:
+        """Vectors (N, T, D) of `ids`, window by window, each behind the prefix."""
+        if not len(ids):
+            return np.zeros((len(self._preset.heads), 0, 1), np.float32)
+        with HeadCapture(self._draft.model, self._preset.heads, what) as capture:
+            return np.concatenate([self._run(capture, part) for part in torch.from_numpy(ids).split(self._window)], axis=1)
 
     def _run(self, capture: HeadCapture, ids: torch.Tensor) -> NDArray[np.float32]:
         """Vectors (N, T, D) of `ids` behind the prefix, which is dropped."""
@@ -151,7 +152,8 @@ def _logits(rows: NDArray[np.float32], context: ContextKeys, head: int) -> NDArr
     if not len(context.offsets):
         return np.zeros((len(rows), 0))
     keys = context.keys[head].astype(np.float32) * context.scales[head][:, None]
-    return (rows @ keys.T).astype(np.float64)
+    logits: NDArray[np.float64] = (rows @ keys.T).astype(np.float64)
+    return logits
 
 
 def average_pool(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ class LexicalScorer:
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit; its offsets are the units themselves."""
         units = [split_lines(context, *self._unit_chars) for context in contexts]
-        bags = [[Counter(word for word, _ in words(context[u.start : u.end])) for u in part] for context, part in zip(contexts, units, strict=True)]
+        bags = [[_bag(context[u.start : u.end]) for u in part] for context, part in zip(contexts, units, strict=True)]
         everything = [bag for part in bags for bag in part]
         document_frequency = Counter(word for bag in everything for word in bag)
         mean_length = sum(bag.total() for bag in everything) / max(1, len(everything)) or 1.0
@@ -47,3 +47,7 @@ class LexicalScorer:
             )
             for part, part_bags in zip(units, bags, strict=True)
         ]
+
+
+def _bag(text: str) -> Counter[str]:
+    return Counter(word for word, _ in words(text))
