@@ -113,9 +113,7 @@ def load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments).get_text_config()
 
 
-def load_draft(
-    name: str, *, layers: int | None = None, device: str = "auto", dtype: str = "auto", threads: int | None = None
-) -> Draft:
+def load_draft(name: str, *, layers: int | None = None, device: str = "auto", dtype: str = "auto", threads: int | None = None) -> Draft:
     """Load a draft by known name, directory, GGUF file or hub name; with `layers`, only the first so many blocks.
 
     Raises `UnknownDraftError` for a name that leads nowhere and `DraftError` when the weights are absent or unreadable.
@@ -155,7 +153,7 @@ def _readable(location: DraftLocation) -> Iterator[None]:
     except SpecPrefillError:
         raise
     except Exception as error:
-        what = " ".join(str(error).split()) or type(error).__name__
+        what = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DraftError(f"draft {location.name!r} could not be loaded: {what}. {_REMEDY[location.kind].format(location)}") from error
 
 
