@@ -118,21 +118,30 @@ def load_draft(name: str, *, layers: int | None = None, device: str = "auto", dt
 
     Raises `UnknownDraftError` for a name that leads nowhere and `DraftError` when the weights are absent or unreadable.
     """
-    location = _present(name)
     set_threads(threads)
     where = choose_device(device)
     kind = choose_dtype(where, dtype)
     config = load_config(name)
     _truncate(config, layers)
-    source, arguments = _source(location)
-    weights = {**arguments, "quantization_config": GgufConfig(dequantize=True)} if arguments else {"use_safetensors": True}
+    model, tokenizer = load_pretrained(name, AutoModel, kind, config=config)
+    return Draft(name, revision(locate(name), model), model.to(where), tokenizer, where, kind)
+
+
+def load_pretrained(name: str, auto_class: Any, dtype: torch.dtype, **arguments: Any) -> tuple[Any, Any]:
+    """The model that a transformers auto class reads under a draft name, ready for inference on the CPU, and its fast tokenizer.
+
+    Raises as `load_draft` does.
+    """
+    location = _present(name)
+    source, file = _source(location)
+    weights = {**file, "quantization_config": GgufConfig(dequantize=True)} if file else {"use_safetensors": True}
     with _readable(location):
-        model = AutoModel.from_pretrained(source, config=config, dtype=kind, trust_remote_code=False, **weights)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **arguments)
+        model = auto_class.from_pretrained(source, dtype=dtype, trust_remote_code=False, **weights, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **file)
     if not tokenizer.is_fast:
         raise DraftError(f"draft {name!r} has no fast tokenizer, so tokens cannot be mapped to characters")
     model.requires_grad_(False)
-    return Draft(name, revision(location, model), model.eval().to(where), tokenizer, where, kind)
+    return model.eval(), tokenizer
 
 
 def _present(name: str) -> DraftLocation:
