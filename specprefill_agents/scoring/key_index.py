@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from specprefill_agents.draft.capture import HeadCapture
 from specprefill_agents.draft.loading import Draft, load_config, load_draft
+from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.presets import HeadPreset, preset_for
 from specprefill_agents.scoring.words import content_words
 from specprefill_agents.types import TokenScores
@@ -34,23 +34,6 @@ if TYPE_CHECKING:
 POOL_TOKENS = 13
 GENERIC_QUERY = "important facts, results, errors and values"
 """Stands in for an empty question."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContextKeys:
-    """What the index keeps of one context, about 2(D + 4) bytes a token for two heads.
-
-    `offsets` (T, 2) int32 character spans; `keys` (N, T, D) int8 and `scales` (N, T) float32 with key = keys * scale.
-    """
-
-    offsets: NDArray[np.int32]
-    keys: NDArray[np.int8]
-    scales: NDArray[np.float32]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held, in bytes."""
-        return self.offsets.nbytes + self.keys.nbytes + self.scales.nbytes
 
 
 class KeyIndexScorer:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from specprefill_agents.scoring.key_index import ContextKeys
+    from specprefill_agents.scoring.context_keys import ContextKeys
 
 
 class KeyCache(Protocol):
