@@ -25,7 +25,7 @@ from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
 try:
     import torch
     from tokenizers import Tokenizer
-    from transformers import AutoConfig, AutoModel, AutoTokenizer, GgufConfig
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging as transformers_logging
 except ImportError as error:
     raise missing_extra("The draft model", "draft") from error
@@ -41,7 +41,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Draft:
-    """A loaded decoder stack (no output head) and its tokenizer."""
+    """A loaded decoder stack, with an output head only if that was asked for, and its tokenizer."""
 
     name: str
     revision: str
@@ -113,17 +113,26 @@ def load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments).get_text_config()
 
 
-def load_draft(name: str, *, layers: int | None = None, device: str = "auto", dtype: str = "auto", threads: int | None = None) -> Draft:
+def load_draft(
+    name: str,
+    *,
+    layers: int | None = None,
+    with_head: bool = False,
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
+) -> Draft:
     """Load a draft by known name, directory, GGUF file or hub name; with `layers`, only the first so many blocks.
 
-    Raises `UnknownDraftError` for a name that leads nowhere and `DraftError` when the weights are absent or unreadable.
+    `with_head` adds the output head, which decoding needs. Raises `UnknownDraftError` for a name that leads nowhere and
+    `DraftError` when the weights are absent or unreadable.
     """
     set_threads(threads)
     where = choose_device(device)
     kind = choose_dtype(where, dtype)
     config = load_config(name)
     _truncate(config, layers)
-    model, tokenizer = load_pretrained(name, AutoModel, kind, config=config)
+    model, tokenizer = load_pretrained(name, AutoModelForCausalLM if with_head else AutoModel, kind, config=config)
     return Draft(name, revision(locate(name), model), model.to(where), tokenizer, where, kind)
 
 
