@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from specprefill_agents.draft.loading import _present, _readable, _source, choose_device, choose_dtype, set_threads
-from specprefill_agents.errors import ConfigError, DraftError, TargetError, missing_extra
+from specprefill_agents.draft.loading import choose_device, choose_dtype, load_pretrained, set_threads
+from specprefill_agents.errors import ConfigError, TargetError, missing_extra
 from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder
 from specprefill_agents.targets.streaming import TextStream
 
 try:
     import torch
     from torch import Tensor
-    from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GgufConfig
+    from transformers import AutoModelForCausalLM, DynamicCache
 except ImportError as error:
     raise missing_extra("A local target", "draft") from error
 
@@ -65,19 +65,10 @@ class LocalTarget:
 
         Raises `UnknownDraftError` for a name that leads nowhere, `DraftError` when the weights are absent or unreadable.
         """
-        location = _present(name)
         set_threads(threads)
         where = choose_device(device)
-        kind = choose_dtype(where, dtype)
-        source, arguments = _source(location)
-        weights = {**arguments, "quantization_config": GgufConfig(dequantize=True)} if arguments else {"use_safetensors": True}
-        with _readable(location):
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=kind, trust_remote_code=False, **weights)
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True, **arguments)
-        if not tokenizer.is_fast:
-            raise DraftError(f"model {name!r} has no fast tokenizer, so plain text cannot be told from control tokens")
-        model.requires_grad_(False)
-        return cls(name, model.eval().to(where), tokenizer)
+        model, tokenizer = load_pretrained(name, AutoModelForCausalLM, choose_dtype(where, dtype))
+        return cls(name, model.to(where), tokenizer)
 
     @property
     def window(self) -> int | None:

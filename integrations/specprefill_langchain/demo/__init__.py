@@ -1,0 +1,102 @@
+"""The demo: a real agent loop over real files, its tool outputs compressed, its cost shown call by call.
+
+Started by `specprefill demo` through the entry-point group `specprefill.demos`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pydoc_data.topics import topics
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from rich.console import Console
+
+from specprefill_agents import CompressionConfig, Compressor, Segment
+from specprefill_langchain.chat_local import ChatLocal
+from specprefill_langchain.demo.meter import Call, Meter, request_head
+from specprefill_langchain.demo.model import DEEPSEEK_MODEL, ScriptedModel, deepseek_model
+from specprefill_langchain.demo.screen import show_answer, show_call, show_facts, show_header, show_opening, show_summary
+from specprefill_langchain.demo.task import QUESTION, SYSTEM, FactCheck, check_facts, script
+from specprefill_langchain.demo.tools import TOOLS
+from specprefill_langchain.middleware import SpecPrefillMiddleware
+
+MAX_MODEL_CALLS = 24
+REMINDER = f"Answer from the results above, in a few sentences: {QUESTION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A finished run: the model calls, the answer, and whether the lines that hold it were sent."""
+
+    calls: tuple[Call, ...]
+    answer: AIMessage
+    facts: tuple[FactCheck, ...]
+
+
+def run(*, keep_ratio: float, draft: str) -> int:
+    """Run the demo with the embedded or any other draft; the process's exit status."""
+    console = Console()
+    compressor = Compressor(draft, CompressionConfig(keep_ratio=keep_ratio))
+    deepseek = deepseek_model()
+    model = deepseek or ScriptedModel(steps=script(), writer=ChatLocal(max_tokens=128), reminder=REMINDER)
+    started = time.perf_counter()
+    with console.status("the draft model is loaded"):
+        compressor.compress([Segment(str(topics["with"]))], "with")
+    loading = f"Draft: {draft}, loaded in {time.perf_counter() - started:.1f} s. It keeps {keep_ratio:.0%} of each tool output."
+    show_opening(console, QUESTION, [*_what_is_real(deepseek is not None), loading])
+    play(console, compressor, model, "DeepSeek" if deepseek else "the local model smollm2-135m")
+    return 0
+
+
+def play(
+    console: Console,
+    compressor: Compressor,
+    model: BaseChatModel,
+    writer: str,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+) -> Played:
+    """Ask `model` the question in an agent whose tool outputs go through `compressor`, and show every call."""
+    meter = Meter(compressor.counter, DEEPSEEK_MODEL, request_head(TOOLS, SYSTEM), now)
+    agent = create_agent(model, list(TOOLS), system_prompt=SYSTEM, middleware=[SpecPrefillMiddleware(compressor, on_step=meter.asked)])
+    started = time.perf_counter()
+    answer = AIMessage(content="")
+    show_header(console)
+    with console.status("") as status:
+        steps = agent.stream(
+            {"messages": [HumanMessage(content=QUESTION)]}, {"recursion_limit": 2 * MAX_MODEL_CALLS}, stream_mode="updates"
+        )
+        for update in steps:
+            for message in (m for node in update.values() for m in (node or {}).get("messages", [])):
+                if isinstance(message, AIMessage):
+                    answer = message
+                    show_call(console, len(meter.calls) + 1, meter.answered(message))
+            status.update(_doing(answer, len(meter.calls)))
+    report = meter.last
+    assert report is not None
+    facts = check_facts(report.messages, report.sent)
+    show_summary(console, meter.calls, DEEPSEEK_MODEL, now(), time.perf_counter() - started)
+    show_facts(console, facts)
+    show_answer(console, answer, writer, meter.calls[-1].target_ms)
+    return Played(tuple(meter.calls), answer, tuple(facts))
+
+
+def _what_is_real(driven_by_deepseek: bool) -> list[str]:
+    if driven_by_deepseek:
+        return [f"Model: {DEEPSEEK_MODEL} decides on every tool call and writes the answer (DEEPSEEK_API_KEY is set)."]
+    return [
+        "Scripted: which tools are called. Set DEEPSEEK_API_KEY to let DeepSeek drive the whole loop.",
+        "Real: the tools and their files, the scores, the compression, the messages sent, the prices.",
+        "The answer is written by a local model of 135M parameters from those messages; expect it to be modest.",
+    ]
+
+
+def _doing(message: AIMessage, number: int) -> str:
+    """What is going on after the latest message."""
+    if message.tool_calls:
+        return f"call {number + 1}: the draft reads what {message.tool_calls[0]['name']} found, then the model is asked"
+    return f"call {number + 1}"

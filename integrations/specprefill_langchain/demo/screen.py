@@ -1,0 +1,116 @@
+"""How the demo reads on a terminal; the same lines go to a file or a pipe, without colours and without a spinner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from specprefill_agents.accounting.pricing import price_for
+from specprefill_langchain.demo.meter import Call
+from specprefill_langchain.demo.task import FactCheck
+
+_ROW = "{:>2}  {:<36} {:>14} {:>8} {:>14} {:>9} {:>9}"
+
+
+def show_opening(console: Console, question: str, lines: Sequence[str]) -> None:
+    """The question, and what is real here and what is not."""
+    console.rule("[bold]specprefill demo[/bold]")
+    _print(console, f"[bold]Question[/bold]  {escape(question)}\n")
+    for line in lines:
+        _print(console, escape(line))
+
+
+def show_header(console: Console) -> None:
+    """Column titles; one row per model call follows."""
+    _print(console, "")
+    _print(console, "[bold]" + _ROW.format("", "", "tool output", "scorer", "cache hit of", "USD with", "without"))
+    _print(console, "[bold]" + _ROW.format("#", "the model gets", "tokens → sent", "ms", "input tokens", "compr.", "compr."))
+
+
+def show_call(console: Console, number: int, call: Call) -> None:
+    """One model call."""
+    tokens = f"{call.new_tokens:,} → {call.kept_tokens:,}" if call.new_tokens else "-"
+    hits = f"{call.sent.hit_tokens:,} / {call.sent.hit_tokens + call.sent.miss_tokens:,}"
+    row = _ROW.format(number, _short(call.label, 36), tokens, f"{call.scorer_ms:,.0f}", hits, _usd(call.sent_usd), _usd(call.plain_usd))
+    _print(console, escape(row))
+    if call.fallback_reason:
+        _print(console, f"    [red]{escape(call.fallback_reason)}[/red]")
+
+
+def show_summary(console: Console, calls: Sequence[Call], model: str, now: datetime, seconds: float) -> None:
+    """Totals over all calls, with the price they go by."""
+    new, kept = sum(c.new_tokens for c in calls), sum(c.kept_tokens for c in calls)
+    scorer_s = sum(c.scorer_ms for c in calls) / 1000
+    stable = sum(call.sent.extends_previous for call in calls[1:])
+    plain, sent = [c.plain for c in calls], [c.sent for c in calls]
+    plain_in, sent_in = (sum(use.hit_tokens + use.miss_tokens for use in uses) for uses in (plain, sent))
+    plain_hit, sent_hit = (sum(use.hit_tokens for use in uses) for uses in (plain, sent))
+    plain_usd, sent_usd = _sum([c.plain_usd for c in calls]), _sum([c.sent_usd for c in calls])
+    table = Table(box=None, pad_edge=False, title="Summary", title_justify="left", title_style="bold")
+    table.add_column("", no_wrap=True)
+    for name in ("without", "with compression", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("tokens of tool outputs", f"{new:,}", f"{kept:,}", _percent(kept, new))
+    table.add_row("input tokens of all calls", f"{plain_in:,}", f"{sent_in:,}", _percent(sent_in, plain_in))
+    table.add_row("  prefix-cache hits", f"{plain_hit:,}", f"{sent_hit:,}", _percent(sent_hit, plain_hit))
+    table.add_row("  misses", f"{plain_in - plain_hit:,}", f"{sent_in - sent_hit:,}", _percent(sent_in - sent_hit, plain_in - plain_hit))
+    table.add_row("USD", _usd(plain_usd), _usd(sent_usd), _percent(sent_usd or 0, plain_usd or 0))
+    table.add_row("seconds of scoring", "0", f"{scorer_s:.1f}", f"{new / scorer_s:,.0f} tokens/s" if scorer_s else "")
+    console.print()
+    console.print(table)
+    price = price_for(model, now)
+    if price:
+        rates = f"{price.input_hit:g} hit, {price.input_miss:g} miss, {price.output:g} output"
+        _print(console, f"\nPrices  {model}, {price.window} at {now:%Y-%m-%d %H:%M} UTC; USD per 1M tokens: {rates}")
+    broken = "" if stable == len(calls) - 1 else "; the others lost their cached prefix"
+    _print(console, f"Prefix  {stable} of {len(calls) - 1} requests begin with the whole request before them{broken}")
+    _print(
+        console, f"Time    {seconds:.0f} s, of which scoring {scorer_s:.0f} s and the last model call {calls[-1].target_ms / 1000:.0f} s"
+    )
+
+
+def show_facts(console: Console, checks: Sequence[FactCheck]) -> None:
+    """Whether the lines that answer the question reached the model."""
+    console.print()
+    _print(console, "[bold]The lines that answer the question[/bold] (looked up in the tool outputs and in what was sent)")
+    for check in checks:
+        state = f"sent, in {check.sent} of {check.found} places" if check.sent else "LOST" if check.found else "not in the outputs"
+        _print(console, f"  {check.fact.what:<36} {state}")
+
+
+def show_answer(console: Console, answer: AIMessage, by: str, target_ms: float) -> None:
+    """The final answer, who wrote it and how long it took."""
+    about: dict[str, Any] = answer.response_metadata
+    usage = answer.usage_metadata
+    first = f", first token after {about['time_to_first_token_ms'] / 1000:.1f} s" if "time_to_first_token_ms" in about else ""
+    read = f" from {usage['input_tokens']:,} tokens" if usage else ""
+    console.print()
+    _print(console, f"[bold]Answer[/bold] by {escape(by)}{read} ({target_ms / 1000:.1f} s{first})")
+    _print(console, escape(str(answer.text).strip() or "(empty)"))
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False)
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6f}"
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}" if whole else "-"

@@ -1,0 +1,43 @@
+"""`specprefill demo`: starts the demo that an installed integration offers.
+
+The core knows no framework, so the demo is found by name among the entry points of `specprefill.demos`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import entry_points
+
+from specprefill_agents.config import CompressionConfig
+from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.errors import missing_extra
+
+HELP = (
+    "An agent answers a question about Python's standard library with real tools; its tool outputs are compressed on the way to the model. "
+    "DeepSeek drives it when DEEPSEEK_API_KEY is set; otherwise the tool calls are scripted and a local model writes the answer."
+)
+
+GROUP = "specprefill.demos"
+DEMO = "langchain"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is kept, and by which draft."""
+    ratio = CompressionConfig().keep_ratio
+    parser.add_argument("--keep-ratio", type=float, default=ratio, metavar="R", help=f"share of target tokens kept (default {ratio})")
+    parser.add_argument("--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model (default {DEFAULT_DRAFT})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo. Raises ImportError with the pip command when its packages are missing."""
+    found = entry_points(group=GROUP, name=DEMO)
+    if not found:
+        raise missing_extra("The demo", "all")
+    try:
+        start = next(iter(found)).load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("specprefill"):
+            raise
+        raise missing_extra("The demo", "all") from error
+    status: int = start(keep_ratio=args.keep_ratio, draft=args.draft)
+    return status
