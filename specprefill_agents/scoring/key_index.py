@@ -40,7 +40,8 @@ class KeyIndexScorer:
     """Scores tokens by attention from the question's content words to stored keys of calibrated heads.
 
     `draft` must hold at least the layers of `preset`. `cache`, when given, keeps `ContextKeys` across calls; the scorer
-    itself has no state. `window_tokens` is the length in tokens of one draft pass.
+    itself has no state. `window_tokens` is the length in tokens of one draft pass. Raises `DraftError` for a model whose
+    vectors cannot be captured exactly.
     """
 
     def __init__(self, draft: Draft, preset: HeadPreset, cache: KeyCache | None = None, window_tokens: int = 512) -> None:
@@ -49,14 +50,15 @@ class KeyIndexScorer:
         self._cache = cache
         self._window = window_tokens
         self._prefix = torch.tensor(preset.prefix_ids(draft.tokenizer), dtype=torch.long)
-        settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}"
+        self._scales = np.array(HeadCapture(draft.model, preset.heads, "query").scales, np.float32)[:, None, None]
+        settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.head_weights}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}"
         self.fingerprint = f"key_index:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
-        """Importance per token, in (0, N]: mass of the strongest query row, summed over heads, smoothed over 13 tokens."""
+        """Importance per token, in (0, sum of weights]: mass of the strongest query row, summed over heads, smoothed over 13 tokens."""
         looked_up = [self._keys(context) for context in contexts]
-        vectors = self._query_vectors(query.strip() or GENERIC_QUERY)
-        masses = attention_mass(vectors, [keys for keys, _ in looked_up])
+        vectors = self.query_vectors(query.strip() or GENERIC_QUERY)
+        masses = attention_mass(vectors, [keys for keys, _ in looked_up], self._preset.head_weights)
         return [
             TokenScores(keys.offsets.astype(np.int64), average_pool(mass, POOL_TOKENS), cached)
             for (keys, cached), mass in zip(looked_up, masses, strict=True)
@@ -79,13 +81,14 @@ class KeyIndexScorer:
         keys, scales = quantize(self._vectors(encoding.ids, "key"))
         return ContextKeys(encoding.offsets.astype(np.int32), keys, scales)
 
-    def _query_vectors(self, query: str) -> NDArray[np.float32]:
-        """Query vectors (N, W, D) of the content words, over sqrt(D); a long question is read in windows like a context."""
+    def query_vectors(self, query: str) -> NDArray[np.float32]:
+        """Query vectors (N, W, D) of the content words, scaled as the model does; a long question is read in windows like a context."""
         encoding = self._draft.encode(query)
         vectors = self._vectors(encoding.ids, "query")
         rows = overlapping_rows(encoding.offsets, [span for _, span in content_words(query)])
         chosen = vectors[:, rows] if len(rows) else vectors
-        return chosen / np.float32(math.sqrt(chosen.shape[-1]))
+        scaled: NDArray[np.float32] = chosen * self._scales
+        return scaled
 
     def _vectors(self, ids: NDArray[np.int64], what: Literal["query", "key"]) -> NDArray[np.float32]:
         """Vectors (N, T, D) of `ids`, window by window, each behind the prefix."""
@@ -110,13 +113,16 @@ def quantize(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     return np.rint(vectors / scales[..., None]).astype(np.int8), scales
 
 
-def attention_mass(queries: NDArray[np.float32], contexts: Sequence[ContextKeys]) -> list[NDArray[np.float64]]:
-    """Softmax over all tokens of all contexts per head and row, maximum over rows, sum over heads: one (T,) each.
+def attention_mass(
+    queries: NDArray[np.float32], contexts: Sequence[ContextKeys], weights: Sequence[float] = ()
+) -> list[NDArray[np.float64]]:
+    """Softmax over all tokens of all contexts per head and row, maximum over rows, weighted sum over heads: one (T,) each.
 
-    `queries` (N, W, D) already scaled. Partial sums are added exactly (fsum), so the order of contexts cannot matter.
+    `queries` (N, W, D) already scaled; `weights` (N,), 1 each when empty. Partial sums are added exactly (fsum), so
+    the order of contexts cannot matter.
     """
     masses = [np.zeros(keys.keys.shape[1]) for keys in contexts]
-    for head, rows in enumerate(queries):
+    for head, (rows, weight) in enumerate(zip(queries, weights or [1.0] * len(queries), strict=True)):
         logits = [_logits(rows, context, head) for context in contexts]
         filled = [part for part in logits if part.shape[1]]
         if not filled:
@@ -126,7 +132,7 @@ def attention_mass(queries: NDArray[np.float32], contexts: Sequence[ContextKeys]
         sums = np.stack([part.sum(axis=1) for part in parts])
         total = np.array([math.fsum(column) for column in sums.T])
         for mass, part in zip(masses, parts, strict=True):
-            mass += (part / total[:, None]).max(axis=0)
+            mass += weight * (part / total[:, None]).max(axis=0)
     return masses
 
 
