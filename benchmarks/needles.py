@@ -4,8 +4,9 @@
 
 Questions are compressed once; agent runs are stepped through by a session, and a value counts while any message still
 shows it. Every scorer works on the same units, selection and budget. `--min-tokens` defaults to 0 for questions, so that
-the budget binds whatever their length, and to the library's default for agent runs and `langgraph_frames`, where leaving
-short outputs alone is part of the product. Interrupted runs go on with the cells that `--out` lacks.
+the budget binds whatever their length (0 switches `min_result_tokens` off too), and to the library's default for agent
+runs and `langgraph_frames`, where leaving short outputs alone is part of the product. Interrupted runs go on with the
+cells that `--out` lacks.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class Plan:
 
     def config(self, scorer: str, keep: float, min_tokens: int) -> CompressionConfig:
         """Settings of one compressor; a failure must end the run, never count as a kept original."""
+        floors = {"min_tokens": min_tokens, **({} if min_tokens else {"min_result_tokens": 0})}
         return CompressionConfig(
-            keep_ratio=keep, scorer=scorer, min_tokens=min_tokens, seed=self.seed, timeout_s=None, on_error="raise", max_scored_tokens=10**9
+            keep_ratio=keep, scorer=scorer, seed=self.seed, timeout_s=None, on_error="raise", max_scored_tokens=10**9, **floors
         )
 
     def conditions(self) -> dict[str, Any]:
