@@ -47,6 +47,12 @@ def _key_index(draft: str, device: str, cache: KeyCache) -> Scorer:
     return load_key_index(draft, device=device, cache=cache)
 
 
+def _speculative(draft: str, device: str) -> Scorer:
+    from specprefill_agents.scoring.speculative import load_speculative
+
+    return load_speculative(draft, device=device)
+
+
 def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCache) -> Scorer:
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use."""
@@ -55,9 +61,10 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCa
         "bm25": lambda: LexicalScorer(config.unit_chars),
         "random": lambda: RandomScorer(config.seed),
         "head_tail": HeadTailScorer,
+        "speculative": lambda: LazyScorer(lambda: _speculative(draft, device)),
     }
     if config.scorer not in makers:
         raise ConfigError("scorer", config.scorer, ", ".join(makers))
-    if config.scorer == "key_index":
+    if config.scorer in ("key_index", "speculative"):
         locate(draft)
     return makers[config.scorer]()
