@@ -164,7 +164,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     every = ",".join((*data.QUESTION_SETS, *data.TRAJECTORY_SETS))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
     parser.add_argument("--sets", default=every, help=f"of: {every}; file:task takes one task (default: all)")
-    parser.add_argument("--scorers", default="key_index,bm25,random,head_tail", help="scorer names (default: %(default)s)")
+    parser.add_argument("--scorers", default="fused,key_index,bm25,random,head_tail", help="scorer names (default: %(default)s)")
     parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios (default: %(default)s)")
     parser.add_argument("--n", type=int, help="rows per set, spread evenly (default: all)")
     parser.add_argument("--draft", default=DEFAULT_DRAFT, help="draft model (default: %(default)s)")
@@ -194,6 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=options.seed,
             min_tokens=options.min_tokens,
         )
+        if options.paired not in (None, *plan.scorers):
+            raise ValueError(f"--paired {options.paired}: not among the scorers {', '.join(plan.scorers)}")
         results = measure(plan, options.out, shown_command("benchmarks.needles", given), Console(stderr=True))
     except (ValueError, OSError, SpecPrefillError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -26,7 +26,7 @@ class CompressionConfig:
     |---|---|---|
     | `keep_ratio` | share of target tokens, (0, 1] | budget for the candidates of one call, gap marks included; 1 is the identity |
     | `enabled` | bool | False makes every call the identity |
-    | `scorer` | name | `key_index`, `bm25`, `random` or `head_tail` |
+    | `scorer` | name | `fused` (key index and BM25 by block), `key_index`, `speculative`, `bm25`, `random` or `head_tail` |
     | `min_tokens` | target tokens, >= 0 | candidates of one call that together have fewer pass unchanged |
     | `min_result_tokens` | target tokens, >= 0 | a tool result with fewer passes unchanged, in whatever company |
     | `exclude_tools` | tool names | results of these tools pass unchanged |
@@ -45,7 +45,7 @@ class CompressionConfig:
 
     keep_ratio: float = 0.3
     enabled: bool = True
-    scorer: str = "key_index"
+    scorer: str = "fused"
     min_tokens: int = 256
     min_result_tokens: int = 32
     exclude_tools: tuple[str, ...] = ()

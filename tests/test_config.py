@@ -55,7 +55,7 @@ def test_lists_from_a_file_equal_tuples_from_code() -> None:
 
 
 def test_an_unknown_scorer_or_tokenizer_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="key_index, bm25, random, head_tail"):
+    with pytest.raises(ConfigError, match="fused, key_index, bm25, random, head_tail"):
         Compressor(config=CompressionConfig(scorer="magic", target_tokenizer="o200k_base"))
     with pytest.raises(ConfigError, match="cl100k_base"):
         Compressor(config=CompressionConfig(target_tokenizer="nonsense"))

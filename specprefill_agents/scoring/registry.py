@@ -10,6 +10,7 @@ from specprefill_agents.draft.registry import locate
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
+from specprefill_agents.scoring.fusion import LEXICAL_WEIGHT, FusionScorer, Member
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.storage.score_cache import KeyCache
 from specprefill_agents.types import TokenScores
@@ -47,6 +48,11 @@ def _key_index(draft: str, device: str, cache: KeyCache) -> Scorer:
     return load_key_index(draft, device=device, cache=cache)
 
 
+def _fused(draft: str, device: str, cache: KeyCache, unit_chars: tuple[int, int]) -> Scorer:
+    members = [Member(_key_index(draft, device, cache)), Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT)]
+    return FusionScorer(members, unit_chars)
+
+
 def _speculative(draft: str, device: str) -> Scorer:
     from specprefill_agents.scoring.speculative import load_speculative
 
@@ -57,6 +63,7 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCa
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use."""
     makers: dict[str, Callable[[], Scorer]] = {
+        "fused": lambda: LazyScorer(lambda: _fused(draft, device, cache, config.unit_chars)),
         "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, cache)),
         "bm25": lambda: LexicalScorer(config.unit_chars),
         "random": lambda: RandomScorer(config.seed),
@@ -65,6 +72,6 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCa
     }
     if config.scorer not in makers:
         raise ConfigError("scorer", config.scorer, ", ".join(makers))
-    if config.scorer in ("key_index", "speculative"):
+    if config.scorer in ("fused", "key_index", "speculative"):
         locate(draft)
     return makers[config.scorer]()
