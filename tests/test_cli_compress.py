@@ -88,7 +88,7 @@ def test_bytes_that_are_no_utf_8_survive_compression(command: Command) -> None:
     ("arguments", "message"),
     [
         (("--keep-ratio", "7"), "keep_ratio=7.0 is not valid; allowed: a number in (0, 1]"),
-        (("--scorer", "magic"), "scorer='magic' is not valid; allowed: key_index, bm25, random, head_tail"),
+        (("--scorer", "magic"), "scorer='magic' is not valid; allowed: fused, key_index, bm25, random, head_tail"),
         (("--draft", "no-such"), "unknown draft 'no-such'. Known drafts: smollm2-135m"),
         (("--tokenizer", "no-such"), "target_tokenizer='no-such' is not valid"),
         (("--min-tokens", "-1"), "min_tokens=-1 is not valid"),
