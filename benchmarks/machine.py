@@ -7,9 +7,9 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import specprefill_agents
@@ -19,14 +19,15 @@ PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepsee
 
 
 def machine_kind() -> dict[str, str | int]:
-    """Processor model, cores, memory in GiB and operating system; the GPU's name where torch, if loaded, sees one."""
+    """Processor model, cores and operating system; torch's threads and the GPU's name where torch is installed."""
     kind: dict[str, str | int] = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0,
         "system": f"{platform.system()} {platform.machine()}",
     }
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if find_spec("torch") is not None:
+        import torch
+
         kind["torch_threads"] = torch.get_num_threads()
         if torch.cuda.is_available():
             kind["gpu"] = torch.cuda.get_device_name(0)

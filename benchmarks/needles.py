@@ -61,9 +61,15 @@ class Plan:
 
     def config(self, scorer: str, keep: float, min_tokens: int) -> CompressionConfig:
         """Settings of one compressor; a failure must end the run, never count as a kept original."""
-        floors = {"min_tokens": min_tokens, **({} if min_tokens else {"min_result_tokens": 0})}
         return CompressionConfig(
-            keep_ratio=keep, scorer=scorer, seed=self.seed, timeout_s=None, on_error="raise", max_scored_tokens=10**9, **floors
+            keep_ratio=keep,
+            scorer=scorer,
+            min_tokens=min_tokens,
+            min_result_tokens=CompressionConfig().min_result_tokens if min_tokens else 0,
+            seed=self.seed,
+            timeout_s=None,
+            on_error="raise",
+            max_scored_tokens=10**9,
         )
 
     def conditions(self) -> dict[str, Any]:

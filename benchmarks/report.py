@@ -25,7 +25,12 @@ LABELS = {
 
 
 def markdown(results: Results, paired: str | None = None) -> str:
-    """All tables of one result: recall, differences to the scorer named by `paired`, time."""
+    """All tables of one result: recall, differences to the scorer named by `paired`, time.
+
+    Raises ValueError when `paired` was not measured.
+    """
+    if paired is not None and all(cell.scorer != paired for cell in results.cells):
+        raise ValueError(f"no results of a scorer {paired!r}")
     parts = [_heading(results), _recall(results)]
     if paired is not None:
         parts.append(_paired(results, paired))

@@ -277,6 +277,8 @@ def test_the_benchmark_measures_stores_and_prints(folder: Path, tmp_path: Path, 
     results = load(out)
     assert {cell.name for cell in results.cells} == {"nq_20doc/bm25", "nq_20doc/random", "agentdojo/bm25", "agentdojo/random"}
     assert str(folder) not in out.read_text(encoding="utf-8")
+    assert report.main([str(out), "--paired", "key_index"]) == 2
+    assert "key_index" in capsys.readouterr().err
     assert report.main([str(out)]) == 0
     stored = capsys.readouterr().out.strip()
     differences = shown.out[shown.out.index("| set | kept | bm25 minus") : shown.out.index("| set | scorer | seconds")]
@@ -313,7 +315,7 @@ def test_results_of_other_conditions_are_never_mixed_or_overwritten(
     assert out.read_bytes() == before
 
 
-@pytest.mark.parametrize("wrong", [["--sets", "nothing"], ["--scorers", "nothing"], ["--keep", "2"]])
+@pytest.mark.parametrize("wrong", [["--sets", "nothing"], ["--scorers", "nothing"], ["--keep", "2"], ["--paired", "random"]])
 def test_a_wrong_argument_is_named_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
     assert needles.main(["--data", str(folder), "--sets", "nq_20doc", "--scorers", "bm25", "--n", "1", *wrong]) == 2
     assert capsys.readouterr().err.startswith("error: ")
