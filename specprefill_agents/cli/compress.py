@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--query", default="", metavar="Q", help="the question the text is read for (a line's own with --jsonl)")
     parser.add_argument("--keep-ratio", type=float, default=0.3, metavar="R", help="share of target tokens to keep, in (0, 1]; default 0.3")
     parser.add_argument("--kind", choices=("tool_result", "document"), default="tool_result", help="what the text is (default tool_result)")
-    parser.add_argument("--scorer", default="fused", metavar="NAME", help="fused (default), key_index, speculative, bm25, random or head_tail")
+    parser.add_argument(
+        "--scorer", default="fused", metavar="NAME", help="fused (default), key_index, speculative, bm25, random or head_tail"
+    )
     parser.add_argument(
         "--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model: a name, directory or .gguf file ({DEFAULT_DRAFT})"
     )
