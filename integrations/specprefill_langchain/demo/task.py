@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -63,37 +63,32 @@ def _count(fact: Fact, lines: Sequence[str]) -> int:
 
 def script() -> list[AIMessage]:
     """The tool calls that a careful reader would make, as assistant messages; line numbers are those of this Python."""
-    file = "argparse.py"
-    actions, optional, known = (
-        _line(file, f"{name}(") for name in ("class _ActionsContainer", "def _parse_optional", "def _parse_known_args")
-    )
-    values, leave = _line(file, "def _get_values("), _line(file, "def exit(")
-    steps = [
-        (
-            "First, where argparse deals with negative numbers and option prefixes.",
-            "grep",
-            {"pattern": "negative|prefix_chars", "path": file},
-        ),
-        ("The matcher is set up in the container's constructor.", "read_file", _lines(file, actions, 120)),
-        ("Now the method that classifies one argument string.", "read_file", _lines(file, optional, 70)),
-        ("And its caller: how arguments become options or values.", "read_file", _lines(file, known, 150)),
-        ("Next, where choices are checked and which message a wrong one gives.", "grep", {"pattern": "invalid|choices", "path": file}),
-        ("The values are converted and checked here.", "read_file", _lines(file, values, 110)),
-        ("Where does the error end up?", "grep", {"pattern": r"error\(|exit\(|ArgumentError", "path": file}),
-        ("The methods that print the error and exit, with their exit status.", "read_file", _lines(file, leave - 60, 100)),
-        ("How an exception that is raised and caught reads in the manual.", "help_topic", {"name": "raise"}),
-        ("Last, whether the older optparse words a wrong choice the same way.", "grep", {"pattern": "choice", "path": "optparse.py"}),
-    ]
     return [
         AIMessage(content=text, tool_calls=[{"name": name, "args": arguments, "id": f"call-{number}", "type": "tool_call"}])
-        for number, (text, name, arguments) in enumerate(steps, 1)
+        for number, (text, name, arguments) in enumerate(_steps(), 1)
     ]
 
 
-def _lines(path: str, start: int, count: int) -> dict[str, str | int]:
-    return {"path": path, "start_line": start, "end_line": start + count - 1}
+def _steps() -> Iterator[tuple[str, str, dict[str, str | int]]]:
+    """What is said before a tool call, the tool and its arguments."""
+    yield "First, where argparse deals with negative numbers and option prefixes.", "grep", _grep("negative|prefix_chars")
+    yield "The matcher is set up in the container's constructor.", "read_file", _read("class _ActionsContainer(", 120)
+    yield "How the arguments are divided into options and values.", "read_file", _read("def _parse_known_args(", 150)
+    yield "The older optparse may word a wrong choice the same way.", "grep", _grep("choice", "optparse.py")
+    yield "How an exception is raised, caught and raised again, in the manual.", "help_topic", {"name": "raise"}
+    yield "Where do errors end up?", "grep", _grep(r"error\(|exit\(|ArgumentError")
+    yield "The methods that print the error and exit, with their exit status.", "read_file", _read("def exit(", 100, before=60)
+    yield "Next, where choices are checked and which message a wrong one gives.", "grep", _grep("invalid|choices")
+    yield "The values are converted and checked here.", "read_file", _read("def _get_values(", 110)
+    yield "Last, the method that classifies one argument string.", "read_file", _read("def _parse_optional(", 70)
 
 
-def _line(path: str, text: str) -> int:
-    """Number of the first line that contains `text`; 1 where none does."""
-    return next((number for number, line in enumerate(source_lines(path), 1) if text in line), 1)
+def _grep(pattern: str, path: str = "argparse.py") -> dict[str, str | int]:
+    return {"pattern": pattern, "path": path}
+
+
+def _read(start: str, count: int, before: int = 0) -> dict[str, str | int]:
+    """`count` lines of argparse around the first that contains `start`; from the top where none does."""
+    path = "argparse.py"
+    first = next((number for number, line in enumerate(source_lines(path), 1) if start in line), 1) - before
+    return {"path": path, "start_line": first, "end_line": first + count - 1}
