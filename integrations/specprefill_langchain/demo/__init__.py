@@ -6,17 +6,20 @@ Started by `specprefill demo` through the entry-point group `specprefill.demos`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pydoc_data.topics import topics
+from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.errors import GraphRecursionError
 from rich.console import Console
 
-from specprefill_agents import CompressionConfig, Compressor, Segment
+from specprefill_agents import CompressionConfig, Compressor, Segment, SpecPrefillError
 from specprefill_langchain.chat_local import ChatLocal
 from specprefill_langchain.demo.meter import Call, Meter, request_head
 from specprefill_langchain.demo.model import DEEPSEEK_MODEL, ScriptedModel, deepseek_model
@@ -39,7 +42,10 @@ class Played:
 
 
 def run(*, keep_ratio: float, draft: str) -> int:
-    """Run the demo with the embedded or any other draft; the process's exit status."""
+    """Run the demo with the embedded or any other draft; the process's exit status.
+
+    Raises `SpecPrefillError` when DeepSeek refuses or cannot be reached.
+    """
     console = Console()
     compressor = Compressor(draft, CompressionConfig(keep_ratio=keep_ratio))
     deepseek = deepseek_model()
@@ -49,7 +55,12 @@ def run(*, keep_ratio: float, draft: str) -> int:
         compressor.compress([Segment(str(topics["with"]))], "with")
     loading = f"Draft: {draft}, loaded in {time.perf_counter() - started:.1f} s. It keeps {keep_ratio:.0%} of each tool output."
     show_opening(console, QUESTION, [*_what_is_real(deepseek is not None), loading])
-    play(console, compressor, model, "DeepSeek" if deepseek else "the local model smollm2-135m")
+    try:
+        play(console, compressor, model, "DeepSeek" if deepseek else "the local model smollm2-135m")
+    except Exception as error:
+        if not type(error).__module__.startswith("openai"):
+            raise
+        raise SpecPrefillError(f"DeepSeek did not answer. Unset DEEPSEEK_API_KEY for the scripted demo. {error}") from error
     return 0
 
 
@@ -64,25 +75,27 @@ def play(
     meter = Meter(compressor.counter, DEEPSEEK_MODEL, request_head(TOOLS, SYSTEM), now)
     agent = create_agent(model, list(TOOLS), system_prompt=SYSTEM, middleware=[SpecPrefillMiddleware(compressor, on_step=meter.asked)])
     started = time.perf_counter()
-    answer = AIMessage(content="")
     show_header(console)
     with console.status("") as status:
-        steps = agent.stream(
-            {"messages": [HumanMessage(content=QUESTION)]}, {"recursion_limit": 2 * MAX_MODEL_CALLS}, stream_mode="updates"
-        )
-        for update in steps:
-            for message in (m for node in update.values() for m in (node or {}).get("messages", [])):
-                if isinstance(message, AIMessage):
-                    answer = message
-                    show_call(console, len(meter.calls) + 1, meter.answered(message))
+        for answer in _answers(agent):
+            show_call(console, len(meter.calls) + 1, meter.answered(answer))
             status.update(_doing(answer, len(meter.calls)))
     report = meter.last
-    assert report is not None
+    assert report is not None  # the agent has asked at least once, or it has raised
     facts = check_facts(report.messages, report.sent)
     show_summary(console, meter.calls, DEEPSEEK_MODEL, now(), time.perf_counter() - started)
     show_facts(console, facts)
     show_answer(console, answer, writer, meter.calls[-1].target_ms)
     return Played(tuple(meter.calls), answer, tuple(facts))
+
+
+def _answers(agent: Any) -> Iterator[AIMessage]:
+    """The model's messages as they come; no more than `MAX_MODEL_CALLS`."""
+    updates = agent.stream({"messages": [HumanMessage(content=QUESTION)]}, {"recursion_limit": 2 * MAX_MODEL_CALLS}, stream_mode="updates")
+    with suppress(GraphRecursionError):
+        for update in updates:
+            messages = [message for node in update.values() for message in (node or {}).get("messages", [])]
+            yield from (message for message in messages if isinstance(message, AIMessage))
 
 
 def _what_is_real(driven_by_deepseek: bool) -> list[str]:

@@ -92,7 +92,8 @@ def show_answer(console: Console, answer: AIMessage, by: str, target_ms: float) 
     read = f" from {usage['input_tokens']:,} tokens" if usage else ""
     console.print()
     _print(console, f"[bold]Answer[/bold] by {escape(by)}{read} ({target_ms / 1000:.1f} s{first})")
-    _print(console, escape(str(answer.text).strip() or "(empty)"))
+    text = "" if answer.tool_calls else str(answer.text).strip()
+    _print(console, escape(text or "(none: the last model call asked for another tool, or wrote nothing)"))
 
 
 def _print(console: Console, text: str) -> None:

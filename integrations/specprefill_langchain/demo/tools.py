@@ -44,7 +44,7 @@ def help_topic(name: str) -> str:
 
 def source_lines(path: str) -> list[str]:
     """Lines of a source file. Raises ToolException for anything that is no standard-library source."""
-    file = (SOURCES / path).resolve()
+    file = (SOURCES / (path if path.isprintable() else "")).resolve()
     inside = file.is_relative_to(SOURCES) and not {"site-packages", "dist-packages"} & set(file.relative_to(SOURCES).parts)
     if not inside or file.suffix != ".py" or not file.is_file():
         raise ToolException(f"{path!r} is no source file of the standard library")
