@@ -46,7 +46,7 @@ class CompressionConfig:
     keep_ratio: float = 0.3
     enabled: bool = True
     scorer: str = "fused"
-    min_tokens: int = 256
+    min_tokens: int = 384
     min_result_tokens: int = 32
     exclude_tools: tuple[str, ...] = ()
     force_keep: tuple[str, ...] = ()

@@ -272,7 +272,7 @@ def test_the_benchmark_measures_stores_and_prints(folder: Path, tmp_path: Path, 
     assert run(folder, out, "--sets", "nq_20doc,agentdojo", "--n", "3", "--paired", "bm25") == 0
     shown = capsys.readouterr()
     assert "| nq_20doc (n=3, min_tokens=0) | answer | bm25 | 1.00 [1.00, 1.00] | 1.00 [1.00, 1.00] |" in shown.out
-    assert "| agentdojo (n=1, min_tokens=256) | needed values | bm25 |" in shown.out
+    assert "| agentdojo (n=1, min_tokens=384) | needed values | bm25 |" in shown.out
     assert "| nq_20doc | answer | random | +" in shown.out
     results = load(out)
     assert {cell.name for cell in results.cells} == {"nq_20doc/bm25", "nq_20doc/random", "agentdojo/bm25", "agentdojo/random"}

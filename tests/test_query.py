@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specprefill_agents.prompt.query import ARGUMENT_CHARS, CALLS_CHARS, QUERY_CHARS, CallContext, build_query
+from specprefill_agents.prompt.query import ARGUMENT_CHARS, QUERY_CHARS, TASK_CHARS, CallContext, build_query
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -56,8 +56,15 @@ def test_a_long_argument_keeps_its_start_and_leaves_room_for_the_next() -> None:
 
 
 def test_many_calls_never_crowd_out_the_user_turn() -> None:
-    user = "x" * (QUERY_CHARS - CALLS_CHARS - 1)
+    user = "x" * TASK_CHARS
     assert build_query(user, [CallContext("read", {"file": f"{i:05} file.py"}) for i in range(500)]).startswith(user)
+
+
+def test_a_long_user_turn_never_drowns_what_the_call_asks_for() -> None:
+    query = build_query("Fix the bug. " + "shell prompt " * 500, [CallContext("open", {"path": "fields.py", "line": 1474})])
+    assert query.startswith("Fix the bug.")
+    assert query.endswith("fields.py\n1474")
+    assert len(query) < TASK_CHARS + 30
 
 
 @given(st.text(max_size=5_000), calls)

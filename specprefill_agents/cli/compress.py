@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model: a name, directory or .gguf file ({DEFAULT_DRAFT})"
     )
     parser.add_argument("--tokenizer", default="auto", metavar="NAME", help="tokenizer that budgets are counted in (default auto)")
-    parser.add_argument("--min-tokens", type=int, default=256, metavar="N", help="texts with fewer tokens pass unchanged; default 256")
+    parser.add_argument("--min-tokens", type=int, default=384, metavar="N", help="texts with fewer tokens pass unchanged; default 384")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help='one JSON object: {"text", "spans", "usage"}')
     form.add_argument("--jsonl", action="store_true", help="many requests, a line of JSON each; in order, with one loaded model")

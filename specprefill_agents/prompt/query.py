@@ -1,8 +1,7 @@
 """The scorer's query: the last user turn, then the intent and the arguments of the calls whose outputs are new.
 
 Pure text in, plain text out: values are written as they read, without quotes, braces or argument names. The length is
-bounded because a draft reads a question in one window; calls get a share of their own, so neither part can crowd out
-the other.
+bounded so that a question stays a short pass; user turn and calls have a share each, so neither crowds out the other.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from itertools import islice
 from typing import Any
 
 QUERY_CHARS = 2_000
-"""Of the whole query. Of a longer user turn the end is kept, where the question usually stands."""
+"""Of the whole query. Of a longer user turn without calls the end is kept, where the question usually stands."""
+TASK_CHARS = 300
+"""Of the user turn once there are calls: its start names the task; all of a long one would drown what the call asks for."""
 CALLS_CHARS = 600
 """Of all calls together."""
 INTENT_CHARS = 300
@@ -39,12 +40,14 @@ class CallContext:
 def build_query(user_text: str, calls: Sequence[CallContext]) -> str:
     """At most `QUERY_CHARS` characters: the user's text, then a line for each distinct intent and argument value.
 
+    With calls the user's text is cut to its first `TASK_CHARS` characters.
+
     Texts and numbers count as argument values; true, false and null say nothing that an output could be searched for.
     A call with neither intent nor such values contributes its tool's name, as words.
     """
     lines = dict.fromkeys(line for call in calls for line in _lines(call))
     wanted = _head("\n".join(lines), CALLS_CHARS)
-    asked = _tail(user_text.strip(), QUERY_CHARS - len(wanted) - 1)
+    asked = _head(user_text.strip(), TASK_CHARS) if wanted else _tail(user_text.strip(), QUERY_CHARS)
     return "\n".join(part for part in (asked, wanted) if part)
 
 

@@ -7,23 +7,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from specprefill_agents.prompt.units import split_lines
 from specprefill_agents.scoring.words import words
 from specprefill_agents.types import TokenScores
 
 
 class RandomScorer:
-    """Uniform random scores that depend on the seed and the context alone."""
+    """A uniform random score per unit, which depends on the seed and the context alone."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, unit_chars: tuple[int, int] = (48, 192)) -> None:
         self._seed = seed
-        self.fingerprint = f"random:{seed}"
+        self._unit_chars = unit_chars
+        self.fingerprint = f"random:{seed}:{unit_chars}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
-        """One random number per word."""
+        """One random number per unit: one per word would favour long units, whose best word counts."""
         return [self._score(context) for context in contexts]
 
     def _score(self, context: str) -> TokenScores:
-        offsets = _word_offsets(context)
+        units = split_lines(context, *self._unit_chars)
+        offsets = np.array([(unit.start, unit.end) for unit in units], dtype=np.int64).reshape(-1, 2)
         digest = hashlib.sha256(f"{self._seed}:{context}".encode("utf-8", "surrogatepass")).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         return TokenScores(offsets, generator.random(len(offsets)))

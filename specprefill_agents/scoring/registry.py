@@ -66,7 +66,7 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCa
         "fused": lambda: LazyScorer(lambda: _fused(draft, device, cache, config.unit_chars)),
         "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, cache)),
         "bm25": lambda: LexicalScorer(config.unit_chars),
-        "random": lambda: RandomScorer(config.seed),
+        "random": lambda: RandomScorer(config.seed, config.unit_chars),
         "head_tail": HeadTailScorer,
         "speculative": lambda: LazyScorer(lambda: _speculative(draft, device)),
     }
