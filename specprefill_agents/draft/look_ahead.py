@@ -77,6 +77,6 @@ def _has_head(draft: Draft) -> bool:
 
 def end_ids(draft: Draft) -> frozenset[int]:
     """Ids of the tokens that end an answer: those of the generation configuration and the tokenizer's."""
-    configured = getattr(draft.model.generation_config, "eos_token_id", None)
+    configured = getattr(getattr(draft.model, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
     return frozenset(int(token) for token in [*listed, draft.tokenizer.eos_token_id] if token is not None)

@@ -43,8 +43,8 @@ class SpeculativeScorer:
     moving average, `chunk_tokens` the length of chunks counted from the start of the prompt, None for none. Raises
     `ConfigError` for a setting out of range, `DraftError` for a draft without head, or whose attention cannot be read.
 
-    Unlike other scorers', the scores depend on the order of the contexts: the draft reads them as one text, in order.
-    Nothing is cached and nothing is kept by force. Layers with a sliding window are left out.
+    Unlike other scorers', the scores depend on the order of the contexts: the draft reads them as one text, in order,
+    empty ones left out. Nothing is cached, nothing is kept by force, and layers with a sliding window do not count.
     """
 
     def __init__(self, draft: Draft, *, look_ahead: LookAhead | None = None, pool_tokens: int = 13, chunk_tokens: int | None = 32) -> None:
