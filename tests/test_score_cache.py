@@ -298,7 +298,7 @@ def test_threads_share_one_cache(opened: Callable) -> None:
 @contextmanager
 def ordinary_user() -> Iterator[Path]:
     """A directory of a user who is not root, as that user: root may write where modes say that nobody may."""
-    place = Path(tempfile.mkdtemp(prefix="specprefill-test-"))
+    place = Path(tempfile.mkdtemp(prefix="specprefill-test-", dir="/tmp"))
     is_root = os.geteuid() == 0
     if is_root:
         os.chown(place, 65534, -1)
