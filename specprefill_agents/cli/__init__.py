@@ -18,6 +18,7 @@ VERBS = {
     "demo": "watch an agent loop whose tool outputs are compressed",
     "compress": "compress a text, or a stream of JSON lines",
     "models": "list the known draft models, or pull one",
+    "calibrate": "choose the heads of a draft, and store them as a preset",
     "cache": "look after the cache of scores",
     "doctor": "say what is installed, and what to type to mend what is not",
 }
