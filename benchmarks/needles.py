@@ -33,7 +33,6 @@ from specprefill_agents import CompressionConfig, Compressor, Scorer, SpecPrefil
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.scoring.registry import make_scorer
-from specprefill_agents.storage.score_cache import MemoryKeyCache
 
 DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 """Scorers that read no text with a draft; for all others draft tokens per second are reported."""
@@ -99,10 +98,9 @@ class Bench:
         self._plan = plan
         for keep in plan.keeps:
             plan.config("bm25", keep, 0)
-        cache = MemoryKeyCache()
         self._scorers: dict[str, Scorer] = {}
         for name in plan.scorers:
-            self._scorers[name] = make_scorer(plan.config(name, 0.5, 0), plan.draft, plan.device, cache)
+            self._scorers[name] = make_scorer(plan.config(name, 0.5, 0), plan.draft, plan.device, None)
             self._scorers[name].score(["Loads the draft before any time is taken."], "loaded?")
 
     def run(self, name: str, scorer: str, progress: Progress) -> Cell:

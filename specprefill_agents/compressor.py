@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.selection.budget import Candidate, ranking, select
 from specprefill_agents.selection.units import unit_scores
-from specprefill_agents.storage.score_cache import MemoryKeyCache
+from specprefill_agents.storage.score_cache import ScoreCache, default_cache
 from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Segment, Span, TokenScores, Unit, Usage
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ class Compressor:
     """Keeps what a query needs of tool results and documents, within a budget in target tokens.
 
     `draft` names the local model (see `specprefill models list`); `scorer` replaces the configured scorer by any object
-    with a `score` method. One instance may be shared by threads; scoring runs in a single worker. Raises `ConfigError`
-    or `UnknownDraftError` at construction; at run time a failing part forwards the original, unless
-    `config.on_error == "raise"`.
+    with a `score` method. `cache` keeps what the draft computed: on disk for all of the user's processes (in the
+    library's own directory, or a `ScoreCache` of your own), or in this process's memory alone. One instance may be
+    shared by threads; scoring runs in a single worker. Raises `ConfigError` or `UnknownDraftError` at construction; at
+    run time a failing part forwards the original, unless `config.on_error == "raise"`.
     """
 
     def __init__(
@@ -79,13 +80,15 @@ class Compressor:
         counter: TokenCounter | None = None,
         audit: AuditLog | None = None,
         device: str = "auto",
+        cache: ScoreCache | Literal["disk", "memory"] = "disk",
     ) -> None:
         self.config = config or CompressionConfig()
         self.draft = draft
         self.counter = counter or counter_for(self.config.target_tokenizer)
         self.audit: AuditLog = audit or LoggingAudit()
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{draft}"
-        self._scorer = scorer or make_scorer(self.config, draft, device, MemoryKeyCache())
+        disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
+        self._scorer = scorer or make_scorer(self.config, draft, device, disk)
         self._lexical = LexicalScorer(self.config.unit_chars)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,14 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT, pulled_directory
 settings.register_profile("default", deadline=None, max_examples=100, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Scores of a test run stay out of the user's cache, and those of earlier runs out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPECPREFILL_CACHE_DIR", str(tmp_path_factory.mktemp("scores") / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

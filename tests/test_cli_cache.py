@@ -20,6 +20,7 @@ from tests.test_disk import Trap
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path / "here"))
+    monkeypatch.delenv("SPECPREFILL_CACHE_DIR")
     return tmp_path / "here" / "cache"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from specprefill_agents.draft.capture import HeadCapture
 from specprefill_agents.draft.loading import Draft, load_draft
 from specprefill_agents.scoring.key_index import KeyIndexScorer, attention_mass, average_pool, load_key_index, overlapping_rows, quantize
 from specprefill_agents.scoring.presets import HeadPreset, load_presets
-from specprefill_agents.storage.score_cache import MemoryKeyCache
+from specprefill_agents.storage.layered import ScorerCaches
+from specprefill_agents.storage.memory import MemoryKeyCache
+from specprefill_agents.storage.score_cache import ScoreCache
 
 TINY = HeadPreset("tiny", heads=((0, 1), (1, 3)), prefix="<|im_start|>", match=())
 
@@ -93,14 +96,23 @@ def test_rows_are_the_tokens_that_overlap_a_content_word() -> None:
 
 
 def test_scores_do_not_depend_on_order_or_on_the_cache(draft: Draft) -> None:
-    cache = MemoryKeyCache()
-    scorer = KeyIndexScorer(draft, TINY, cache, window_tokens=16)
+    scorer = KeyIndexScorer(draft, TINY, ScorerCaches.of(None, "r", "f"), window_tokens=16)
     contexts = ["a first text of some length", "another one " * 9, "", "third"]
     fresh = scorer.score(contexts, "some length?")
     again = scorer.score(contexts[::-1], "some length?")[::-1]
     assert [score.scores.tolist() for score in fresh] == [score.scores.tolist() for score in again]
     assert [score.cached for score in fresh] == [False] * 4
     assert [score.cached for score in again] == [True] * 4
+
+
+def test_another_process_finds_keys_query_and_scores_on_disk(draft: Draft, tmp_path: Path) -> None:
+    contexts, query = ["a first text of some length", "another one"], "some length?"
+    first = KeyIndexScorer(draft, TINY, ScorerCaches.of(ScoreCache(tmp_path / "c"), "r", "f")).score(contexts, query)
+    disk = ScoreCache(tmp_path / "c")
+    again = KeyIndexScorer(draft, TINY, ScorerCaches.of(disk, "r", "f")).score(contexts[::-1], query)[::-1]
+    assert [score.scores.tolist() for score in again] == [score.scores.tolist() for score in first]
+    assert all(score.cached for score in again)
+    assert (disk.stats.hits, disk.stats.misses) == (1, 0), "the scores of the whole call are one row"
 
 
 def test_a_context_keeps_its_keys_whatever_company_it_is_in(draft: Draft) -> None:
@@ -167,7 +179,7 @@ def test_the_embedded_draft_finds_a_needle_that_shares_few_words_with_the_questi
 
 def test_a_second_question_over_the_same_context_reads_nothing_again(embedded: KeyIndexScorer) -> None:
     config = CompressionConfig(target_tokenizer="o200k_base", min_tokens=0)
-    scorer = KeyIndexScorer(embedded._draft, embedded._preset, MemoryKeyCache())
+    scorer = KeyIndexScorer(embedded._draft, embedded._preset, ScorerCaches.of(None, "r", "f"))
     made = Compressor(config=config, scorer=scorer)
     text = "The parcel was sent on Monday. It weighed four kilograms.\n" * 3
     assert made.compress([Segment(text)], "When was it sent?").usage.cache_hits == 0

@@ -22,7 +22,6 @@ from specprefill_agents.scoring.base import check_scores, scorer_fingerprint
 from specprefill_agents.scoring.joint_prompt import PromptFrame
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.scoring.speculative import SpeculativeScorer, chunk_means, load_speculative
-from specprefill_agents.storage.score_cache import MemoryKeyCache
 from tests.small_models import SMALL_MODELS, small_model
 from tests.strategies import QUERIES, TEXTS
 
@@ -325,7 +324,7 @@ def test_the_scorer_is_chosen_by_name_and_loaded_on_first_use(tiny_draft: str) -
     result = Compressor(tiny_draft, config, device="cpu").compress([Segment("The parcel was sent.\n" * 30)], QUERY)
     assert 0 < result.usage.kept_tokens <= 0.3 * result.usage.original_tokens
     with pytest.raises(UnknownDraftError):
-        make_scorer(config, "no-such-draft", "cpu", MemoryKeyCache())
+        make_scorer(config, "no-such-draft", "cpu", None)
 
 
 def test_the_embedded_draft_scores_a_needle_above_all_but_the_ends_of_its_context(embedded_draft: str) -> None:

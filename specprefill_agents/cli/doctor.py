@@ -139,8 +139,7 @@ def _try(draft: str) -> None:
     from specprefill_agents.config import CompressionConfig
     from specprefill_agents.scoring.base import check_scores
     from specprefill_agents.scoring.registry import make_scorer
-    from specprefill_agents.storage.score_cache import MemoryKeyCache
 
     contexts = ["The build failed because disk 3 is full."]
-    scorer = make_scorer(CompressionConfig(), draft, "auto", MemoryKeyCache())
+    scorer = make_scorer(CompressionConfig(), draft, "auto", None)
     check_scores(contexts, scorer.score(contexts, "Why did the build fail?"))

@@ -12,7 +12,7 @@ from specprefill_agents.compressor import Compressor
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.scoring.base import scorer_fingerprint
 from specprefill_agents.scoring.registry import make_scorer
-from specprefill_agents.storage.score_cache import MemoryKeyCache
+from specprefill_agents.storage.score_cache import default_cache
 
 MAX_COMPRESSORS = 32
 """How many keep ratios are held ready; a stream that varies it without end must not pile up workers."""
@@ -28,7 +28,7 @@ class CompressorPool:
         self._config = config
         self._draft = draft
         self._counter = counter_for(config.target_tokenizer)
-        self._scorer = make_scorer(config, draft, "auto", MemoryKeyCache())
+        self._scorer = make_scorer(config, draft, "auto", default_cache())
         scorer_fingerprint(self._scorer)
         self._made: OrderedDict[float, Compressor] = OrderedDict()
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,12 +26,12 @@ from specprefill_agents.draft.loading import Draft, load_config, load_draft
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.presets import HeadPreset, preset_for
 from specprefill_agents.scoring.words import content_words
+from specprefill_agents.storage.layered import ScorerCaches
+from specprefill_agents.storage.score_cache import ScoreCache, content_name
 from specprefill_agents.types import TokenScores
 
-if TYPE_CHECKING:
-    from specprefill_agents.storage.score_cache import KeyCache
-
 POOL_TOKENS = 13
+WINDOW_TOKENS = 512
 GENERIC_QUERY = "important facts, results, errors and values"
 """Stands in for an empty question."""
 
@@ -39,41 +39,58 @@ GENERIC_QUERY = "important facts, results, errors and values"
 class KeyIndexScorer:
     """Scores tokens by attention from the question's content words to stored keys of calibrated heads.
 
-    `draft` must hold at least the layers of `preset`. `cache`, when given, keeps `ContextKeys` across calls; the scorer
-    itself has no state. `window_tokens` is the length in tokens of one draft pass. Raises `DraftError` for a model whose
-    vectors cannot be captured exactly.
+    `draft` must hold at least the layers of `preset`. `caches`, when given, keep keys, query vectors and scores across
+    calls and must be bound to `key_index_fingerprint` of the same arguments; the scorer itself has no state.
+    `window_tokens` is the length in tokens of one draft pass. Raises `DraftError` for a model whose vectors cannot be
+    captured exactly.
     """
 
-    def __init__(self, draft: Draft, preset: HeadPreset, cache: KeyCache | None = None, window_tokens: int = 512) -> None:
+    def __init__(self, draft: Draft, preset: HeadPreset, caches: ScorerCaches | None = None, window_tokens: int = WINDOW_TOKENS) -> None:
         self._draft = draft
         self._preset = preset
-        self._cache = cache
+        self._caches = caches
         self._window = window_tokens
         self._prefix = torch.tensor(preset.prefix_ids(draft.tokenizer), dtype=torch.long)
         self._scales = np.array(HeadCapture(draft.model, preset.heads, "query").scales, np.float32)[:, None, None]
-        settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.head_weights}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}"
-        self.fingerprint = f"key_index:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+        self.fingerprint = key_index_fingerprint(draft, preset, window_tokens)
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """Importance per token, in (0, sum of weights]: mass of the strongest query row, summed over heads, smoothed over 13 tokens."""
-        looked_up = [self._keys(context) for context in contexts]
-        vectors = self.query_vectors(query.strip() or GENERIC_QUERY)
-        masses = attention_mass(vectors, [keys for keys, _ in looked_up], self._preset.head_weights)
+        if self._caches is None:
+            return self._score([(self.read(context), False) for context in contexts], self.query_vectors(query))
+        names = [content_name(context) for context in contexts]
+        order = sorted(range(len(contexts)), key=lambda index: names[index])
+        call = content_name(query, *(names[index] for index in order))
+        held = self._caches.scores.get(call)
+        if held is not None:
+            return [one for _, one in sorted(zip(order, held, strict=True), key=lambda pair: pair[0])]
+        keys = [self._keys(name, context, self._caches) for name, context in zip(names, contexts, strict=True)]
+        scores = self._score(keys, self._query(query, self._caches))
+        self._caches.scores.put(call, tuple(scores[index] for index in order))
+        return scores
+
+    def _score(self, contexts: Sequence[tuple[ContextKeys, bool]], vectors: NDArray[np.float32]) -> list[TokenScores]:
+        masses = attention_mass(vectors, [keys for keys, _ in contexts], self._preset.head_weights)
         return [
             TokenScores(keys.offsets.astype(np.int64), average_pool(mass, POOL_TOKENS), cached)
-            for (keys, cached), mass in zip(looked_up, masses, strict=True)
+            for (keys, cached), mass in zip(contexts, masses, strict=True)
         ]
 
-    def _keys(self, context: str) -> tuple[ContextKeys, bool]:
-        if self._cache is None:
-            return self.read(context), False
-        name = hashlib.sha256(f"{self.fingerprint}:{context}".encode("utf-8", "surrogatepass")).hexdigest()
-        found = self._cache.get(name)
+    def _keys(self, name: str, context: str, caches: ScorerCaches) -> tuple[ContextKeys, bool]:
+        found = caches.keys.get(name)
         if found is not None:
             return found, True
         keys = self.read(context)
-        self._cache.put(name, keys)
+        caches.keys.put(name, keys)
         return keys, False
+
+    def _query(self, query: str, caches: ScorerCaches) -> NDArray[np.float32]:
+        name = content_name(query)
+        vectors = caches.queries.get(name)
+        if vectors is None:
+            vectors = self.query_vectors(query)
+            caches.queries.put(name, vectors)
+        return vectors
 
     def read(self, context: str) -> ContextKeys:
         """Run the draft over `context` in windows and return its quantized keys."""
@@ -83,9 +100,10 @@ class KeyIndexScorer:
 
     def query_vectors(self, query: str) -> NDArray[np.float32]:
         """Query vectors (N, W, D) of the content words, scaled as the model does; a long question is read in windows like a context."""
-        encoding = self._draft.encode(query)
+        asked = query.strip() or GENERIC_QUERY
+        encoding = self._draft.encode(asked)
         vectors = self._vectors(encoding.ids, "query")
-        rows = overlapping_rows(encoding.offsets, [span for _, span in content_words(query)])
+        rows = overlapping_rows(encoding.offsets, [span for _, span in content_words(asked)])
         chosen = vectors[:, rows] if len(rows) else vectors
         scaled: NDArray[np.float32] = chosen * self._scales
         return scaled
@@ -166,7 +184,18 @@ def overlapping_rows(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]
     return np.flatnonzero(hit)
 
 
-def load_key_index(name: str, *, device: str = "auto", cache: KeyCache | None = None) -> KeyIndexScorer:
-    """Load draft `name`, no deeper than its preset needs. Raises `DraftError` when it has no preset."""
+def key_index_fingerprint(draft: Draft, preset: HeadPreset, window_tokens: int = WINDOW_TOKENS) -> str:
+    """Identifies everything that scores of a `KeyIndexScorer` depend on besides the texts."""
+    settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.head_weights}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}"
+    return f"key_index:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+
+
+def load_key_index(name: str, *, device: str = "auto", disk: ScoreCache | None = None) -> KeyIndexScorer:
+    """Load draft `name`, no deeper than its preset needs; results are kept in memory, and in `disk` when given.
+
+    Raises `DraftError` when it has no preset.
+    """
     preset = preset_for(load_config(name))
-    return KeyIndexScorer(load_draft(name, layers=preset.layers, device=device), preset, cache)
+    draft = load_draft(name, layers=preset.layers, device=device)
+    caches = ScorerCaches.of(disk, draft.revision, key_index_fingerprint(draft, preset))
+    return KeyIndexScorer(draft, preset, caches)

@@ -12,7 +12,7 @@ from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.fusion import LEXICAL_WEIGHT, FusionScorer, Member
 from specprefill_agents.scoring.lexical import LexicalScorer
-from specprefill_agents.storage.score_cache import KeyCache
+from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.types import TokenScores
 
 
@@ -42,14 +42,14 @@ class LazyScorer:
         return self.inner.score(contexts, query)
 
 
-def _key_index(draft: str, device: str, cache: KeyCache) -> Scorer:
+def _key_index(draft: str, device: str, disk: ScoreCache | None) -> Scorer:
     from specprefill_agents.scoring.key_index import load_key_index
 
-    return load_key_index(draft, device=device, cache=cache)
+    return load_key_index(draft, device=device, disk=disk)
 
 
-def _fused(draft: str, device: str, cache: KeyCache, unit_chars: tuple[int, int]) -> Scorer:
-    members = [Member(_key_index(draft, device, cache)), Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT)]
+def _fused(draft: str, device: str, disk: ScoreCache | None, unit_chars: tuple[int, int]) -> Scorer:
+    members = [Member(_key_index(draft, device, disk)), Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT)]
     return FusionScorer(members, unit_chars)
 
 
@@ -59,12 +59,12 @@ def _speculative(draft: str, device: str) -> Scorer:
     return load_speculative(draft, device=device)
 
 
-def make_scorer(config: CompressionConfig, draft: str, device: str, cache: KeyCache) -> Scorer:
+def make_scorer(config: CompressionConfig, draft: str, device: str, disk: ScoreCache | None) -> Scorer:
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
-    name that leads nowhere; weights are read on first use."""
+    name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given."""
     makers: dict[str, Callable[[], Scorer]] = {
-        "fused": lambda: LazyScorer(lambda: _fused(draft, device, cache, config.unit_chars)),
-        "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, cache)),
+        "fused": lambda: LazyScorer(lambda: _fused(draft, device, disk, config.unit_chars)),
+        "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, disk)),
         "bm25": lambda: LexicalScorer(config.unit_chars),
         "random": lambda: RandomScorer(config.seed, config.unit_chars),
         "head_tail": HeadTailScorer,

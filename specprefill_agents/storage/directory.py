@@ -28,8 +28,9 @@ SECRET_BYTES = 32
 
 
 def cache_directory() -> Path:
-    """Where the score cache is, unless told otherwise."""
-    return home() / "cache"
+    """Where the score cache is, unless told otherwise: `SPECPREFILL_CACHE_DIR`, else `cache` in the library's directory."""
+    explicit = os.environ.get("SPECPREFILL_CACHE_DIR")
+    return Path(explicit).expanduser() if explicit else home() / "cache"
 
 
 def check_private(directory: Path) -> None:

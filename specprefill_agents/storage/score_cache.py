@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 import diskcache
 
 from specprefill_agents.errors import ConfigError
-from specprefill_agents.storage.directory import check_private
+from specprefill_agents.storage.directory import cache_directory, check_private
 from specprefill_agents.storage.disk import UnsafeRowError, open_private
 from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.storage.memory import KeyCache, MemoryKeyCache
 from specprefill_agents.storage.rows import DamagedRowError, RowKind, row_key
 
-__all__ = ["CacheStats", "KeyCache", "MemoryKeyCache", "Scope", "ScoreCache", "content_name"]
+__all__ = ["CacheStats", "KeyCache", "MemoryKeyCache", "Scope", "ScoreCache", "content_name", "default_cache"]
 
 V = TypeVar("V")
 
@@ -72,6 +72,15 @@ def content_name(*texts: str) -> str:
         encoded = text.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
+
+
+def default_cache() -> ScoreCache | None:
+    """The cache in the user's own directory; None, with a log line, where that directory is not safe to use."""
+    try:
+        return ScoreCache(cache_directory())
+    except ConfigError as error:
+        logger.warning("scores are kept in memory only: %s", error)
+        return None
 
 
 class ScoreCache:
