@@ -49,7 +49,7 @@ def run(*, keep_ratio: float, draft: str) -> int:
     console = Console()
     compressor = Compressor(draft, CompressionConfig(keep_ratio=keep_ratio))
     deepseek = deepseek_model()
-    model = deepseek or ScriptedModel(steps=script(), writer=ChatLocal(max_tokens=128), reminder=REMINDER)
+    model = deepseek or ScriptedModel(steps=script(), writer=ChatLocal(max_tokens=96), reminder=REMINDER)
     started = time.perf_counter()
     with console.status("the draft model is loaded"):
         compressor.compress([Segment(str(topics["with"]))], "with")

@@ -15,7 +15,10 @@ from specprefill_agents.accounting.pricing import price_for
 from specprefill_langchain.demo.meter import Call
 from specprefill_langchain.demo.task import FactCheck
 
-_ROW = "{:>2}  {:<36} {:>14} {:>8} {:>14} {:>9} {:>9}"
+_NUMBERS = " {:>14} {:>8} {:>14} {:>9} {:>9}"
+_NUMBERS_WIDTH = 64
+"""Of a row without its label, which takes what a terminal has left, and `_LABEL_WIDTH` at most."""
+_LABEL_WIDTH = 36
 
 
 def show_opening(console: Console, question: str, lines: Sequence[str]) -> None:
@@ -29,18 +32,23 @@ def show_opening(console: Console, question: str, lines: Sequence[str]) -> None:
 def show_header(console: Console) -> None:
     """Column titles; one row per model call follows."""
     _print(console, "")
-    _print(console, "[bold]" + _ROW.format("", "", "tool output", "scorer", "cache hit of", "USD with", "without"))
-    _print(console, "[bold]" + _ROW.format("#", "the model gets", "tokens → sent", "ms", "input tokens", "compr.", "compr."))
+    _print(console, f"[bold]{_row(console, '', '', 'tool output', 'scorer', 'cache hit of', 'USD with', 'without')}")
+    _print(console, f"[bold]{_row(console, '#', 'the model gets', 'tokens → sent', 'ms', 'input tokens', 'compr.', 'compr.')}")
 
 
 def show_call(console: Console, number: int, call: Call) -> None:
     """One model call."""
     tokens = f"{call.new_tokens:,} → {call.kept_tokens:,}" if call.new_tokens else "-"
     hits = f"{call.sent.hit_tokens:,} / {call.sent.hit_tokens + call.sent.miss_tokens:,}"
-    row = _ROW.format(number, _short(call.label, 36), tokens, f"{call.scorer_ms:,.0f}", hits, _usd(call.sent_usd), _usd(call.plain_usd))
-    _print(console, escape(row))
+    numbers = (tokens, f"{call.scorer_ms:,.0f}", hits, _usd(call.sent_usd), _usd(call.plain_usd))
+    _print(console, escape(_row(console, str(number), call.label, *numbers)))
     if call.fallback_reason:
         _print(console, f"    [red]{escape(call.fallback_reason)}[/red]")
+
+
+def _row(console: Console, number: str, label: str, *numbers: str) -> str:
+    width = max(12, min(_LABEL_WIDTH, console.width - _NUMBERS_WIDTH)) if console.is_terminal else _LABEL_WIDTH
+    return f"{number:>2}  {_short(label, width):<{width}}" + _NUMBERS.format(*numbers)
 
 
 def show_summary(console: Console, calls: Sequence[Call], model: str, now: datetime, seconds: float) -> None:
