@@ -28,7 +28,7 @@ from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.units import split_lines
 from specprefill_agents.scoring.base import Scorer, check_scores, scorer_fingerprint
 from specprefill_agents.scoring.lexical import LexicalScorer
-from specprefill_agents.scoring.registry import make_scorer
+from specprefill_agents.scoring.registry import LazyScorer, make_scorer
 from specprefill_agents.selection.budget import Candidate, ranking, select
 from specprefill_agents.selection.units import unit_scores
 from specprefill_agents.storage.score_cache import ScoreCache, default_cache
@@ -131,6 +131,8 @@ class Compressor:
         budget = int(total * self.config.keep_ratio)
         style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(chosen) else "full"
         parts = [self._prepare(i, segments[i], tokens[i], style) for i in chosen]
+        if isinstance(self._scorer, LazyScorer):
+            self._scorer.load()  # once, and neither scorer time nor under its time limit
         started = time.perf_counter()
         scores, fallback = self._score([part.text for part in parts], query, total)
         scorer_ms = 1000 * (time.perf_counter() - started)

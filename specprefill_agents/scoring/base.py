@@ -18,7 +18,7 @@ class Scorer(Protocol):
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One `TokenScores` per context, in order; scores are comparable across the contexts of this call.
 
-        The order of the contexts must not change the scores.
+        The order of the contexts must not change the scores, unless the scorer reads them as one prompt and says so.
         """
         ...
 

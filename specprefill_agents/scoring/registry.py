@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import locate
-from specprefill_agents.errors import ConfigError
+from specprefill_agents.errors import ConfigError, missing_extra
 from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.fusion import LEXICAL_WEIGHT, FusionScorer, Member
@@ -23,6 +24,10 @@ class LazyScorer:
         self._make = make
         self._made: Scorer | None = None
         self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Make the scorer now if it was not made yet."""
+        _ = self.inner
 
     @property
     def inner(self) -> Scorer:
@@ -42,9 +47,18 @@ class LazyScorer:
         return self.inner.score(contexts, query)
 
 
-def _key_index(draft: str, device: str, disk: ScoreCache | None) -> Scorer:
-    from specprefill_agents.scoring.key_index import load_key_index
+@contextmanager
+def _torch_needed() -> Iterator[None]:
+    """An import of a draft-backed scorer: says what to install where torch or transformers is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise missing_extra("A scorer that reads with a draft model", "draft") from error
 
+
+def _key_index(draft: str, device: str, disk: ScoreCache | None) -> Scorer:
+    with _torch_needed():
+        from specprefill_agents.scoring.key_index import load_key_index
     return load_key_index(draft, device=device, disk=disk)
 
 
@@ -54,8 +68,8 @@ def _fused(draft: str, device: str, disk: ScoreCache | None, unit_chars: tuple[i
 
 
 def _speculative(draft: str, device: str) -> Scorer:
-    from specprefill_agents.scoring.speculative import load_speculative
-
+    with _torch_needed():
+        from specprefill_agents.scoring.speculative import load_speculative
     return load_speculative(draft, device=device)
 
 
