@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from specprefill_agents import Scorer
 from specprefill_agents.scoring.base import check_scores, scorer_fingerprint
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
+from specprefill_agents.scoring.identifiers import IdentifierScorer, identifiers
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.words import content_words
 from tests.strategies import QUERIES, TEXTS
 
-SCORERS: list[Callable[[], Scorer]] = [LexicalScorer, RandomScorer, HeadTailScorer]
+SCORERS: list[Callable[[], Scorer]] = [LexicalScorer, IdentifierScorer, RandomScorer, HeadTailScorer]
 
 
 @pytest.mark.parametrize("make", SCORERS)
@@ -33,6 +34,24 @@ def test_bm25_prefers_the_unit_with_the_rare_words_of_the_question() -> None:
     text = "the cat sat on the mat all day\nthe zebra crossed a river\nthe cat slept\n"
     (scores,) = LexicalScorer((10, 60)).score([text], "where did the zebra go")
     assert scores.scores.argmax() == 1
+
+
+def test_identifiers_are_what_cannot_be_said_in_other_words() -> None:
+    found = identifiers("Open src/fields.py at line 1474: is TimeDelta in breadth_first_search on 2024-05-15? Yes, e3b0c442, well-known.")
+    assert found == ["src/fields.py", "1474", "timedelta", "breadth_first_search", "2024-05-15", "e3b0c442"]
+
+
+def test_a_line_that_is_asked_for_by_number_wins_with_what_follows_it() -> None:
+    text = "".join(f"{n}:        some statement of the program, number {n % 7};\n" for n in range(1450, 1500))
+    (scores,) = IdentifierScorer().score([text], "open fields.py 1474")
+    best = int(scores.scores.argmax())
+    assert "1474:" in text[slice(*scores.offsets[best])]
+    assert scores.scores[best + 1] > scores.scores[best - 1] > scores.scores[best - 2] == 0
+
+
+def test_an_identifier_inside_a_longer_one_is_no_match() -> None:
+    (scores,) = IdentifierScorer().score(["the value of 14745 and of x1474 is unknown to everyone here"], "1474")
+    assert scores.scores.tolist() == [0.0] * len(scores.scores)
 
 
 def test_random_scores_follow_the_seed_and_the_text_alone() -> None:

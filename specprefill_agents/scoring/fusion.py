@@ -20,6 +20,7 @@ from specprefill_agents.types import TokenScores, Unit
 
 BLOCK_WEIGHT = 0.6
 LEXICAL_WEIGHT = 0.5
+IDENTIFIER_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, slots=True)

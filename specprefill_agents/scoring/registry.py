@@ -11,7 +11,9 @@ from specprefill_agents.draft.registry import locate
 from specprefill_agents.errors import ConfigError, missing_extra
 from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
-from specprefill_agents.scoring.fusion import LEXICAL_WEIGHT, FusionScorer, Member
+from specprefill_agents.scoring.draft_choice import resolve_draft
+from specprefill_agents.scoring.fusion import IDENTIFIER_WEIGHT, LEXICAL_WEIGHT, FusionScorer, Member
+from specprefill_agents.scoring.identifiers import IdentifierScorer
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.types import TokenScores
@@ -63,7 +65,11 @@ def _key_index(draft: str, device: str, disk: ScoreCache | None) -> Scorer:
 
 
 def _fused(draft: str, device: str, disk: ScoreCache | None, unit_chars: tuple[int, int]) -> Scorer:
-    members = [Member(_key_index(draft, device, disk)), Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT)]
+    members = [
+        Member(_key_index(draft, device, disk)),
+        Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT),
+        Member(IdentifierScorer(unit_chars), IDENTIFIER_WEIGHT),
+    ]
     return FusionScorer(members, unit_chars)
 
 
@@ -76,6 +82,7 @@ def _speculative(draft: str, device: str) -> Scorer:
 def make_scorer(config: CompressionConfig, draft: str, device: str, disk: ScoreCache | None) -> Scorer:
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given."""
+    draft = resolve_draft(draft)
     makers: dict[str, Callable[[], Scorer]] = {
         "fused": lambda: LazyScorer(lambda: _fused(draft, device, disk, config.unit_chars)),
         "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, disk)),
