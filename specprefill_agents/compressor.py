@@ -27,6 +27,7 @@ from specprefill_agents.prompt.render import GapMarks, gap_marks, merge_spans, r
 from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.units import split_lines
 from specprefill_agents.scoring.base import Scorer, check_scores, scorer_fingerprint
+from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
 from specprefill_agents.selection.budget import Candidate, ranking, select
@@ -64,7 +65,8 @@ class _Part:
 class Compressor:
     """Keeps what a query needs of tool results and documents, within a budget in target tokens.
 
-    `draft` names the local model (see `specprefill models list`); `scorer` replaces the configured scorer by any object
+    `draft` names the local model (see `specprefill models list`); `auto` takes the best one pulled, once, at construction,
+    and `self.draft` says which. `scorer` replaces the configured scorer by any object
     with a `score` method. `cache` keeps what the draft computed: on disk for all of the user's processes (in the
     library's own directory, or a `ScoreCache` of your own), or in this process's memory alone. One instance may be
     shared by threads; scoring runs in a single worker. Raises `ConfigError` or `UnknownDraftError` at construction; at
@@ -83,12 +85,12 @@ class Compressor:
         cache: ScoreCache | Literal["disk", "memory"] = "disk",
     ) -> None:
         self.config = config or CompressionConfig()
-        self.draft = draft
+        self.draft = resolve_draft(draft)
         self.counter = counter or counter_for(self.config.target_tokenizer)
         self.audit: AuditLog = audit or LoggingAudit()
-        self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{draft}"
+        self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{self.draft}"
         disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
-        self._scorer = scorer or make_scorer(self.config, draft, device, disk)
+        self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)
         self._lexical = LexicalScorer(self.config.unit_chars)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
 

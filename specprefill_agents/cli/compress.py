@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scorer", default="fused", metavar="NAME", help="fused (default), key_index, speculative, bm25, random or head_tail"
     )
     parser.add_argument(
-        "--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model: a name, directory or .gguf file ({DEFAULT_DRAFT})"
+        "--draft",
+        default=DEFAULT_DRAFT,
+        metavar="NAME",
+        help=f"draft model: a name, directory or .gguf file; auto: the best one pulled ({DEFAULT_DRAFT})",
     )
     parser.add_argument("--tokenizer", default="auto", metavar="NAME", help="tokenizer that budgets are counted in (default auto)")
     parser.add_argument("--min-tokens", type=int, default=384, metavar="N", help="texts with fewer tokens pass unchanged; default 384")

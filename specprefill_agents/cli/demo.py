@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much is kept, and by which draft."""
     ratio = CompressionConfig().keep_ratio
     parser.add_argument("--keep-ratio", type=float, default=ratio, metavar="R", help=f"share of target tokens kept (default {ratio})")
-    parser.add_argument("--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model (default {DEFAULT_DRAFT})")
+    parser.add_argument(
+        "--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model; auto: the best one pulled (default {DEFAULT_DRAFT})"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

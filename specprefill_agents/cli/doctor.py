@@ -18,6 +18,7 @@ from pathlib import Path
 from specprefill_agents import __version__
 from specprefill_agents.cli.table import columns, megabytes, short, tree_bytes
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, KNOWN_DRAFTS, home, is_pulled, pulled_directory
+from specprefill_agents.scoring.draft_choice import AUTO, KEEP, rated_drafts, resolve_draft
 
 HELP = (
     "What is installed, which device and draft would be used, and what to type to mend what is missing. Exit status 0 when the draft works."
@@ -53,15 +54,21 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which draft to try."""
-    parser.add_argument("--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"the draft to try (default {DEFAULT_DRAFT})")
+    parser.add_argument(
+        "--draft",
+        default=DEFAULT_DRAFT,
+        metavar="NAME",
+        help=f"the draft to try; auto: the best one pulled (default {DEFAULT_DRAFT})",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0 when the draft works, else 1."""
-    findings = list(examine(args.draft))
+    draft = resolve_draft(args.draft)
+    findings = list(examine(draft))
     print(columns([(finding.what, finding.state) for finding in findings]))
     works = all(finding.works for finding in findings)
-    print(f"\n{'Ready' if works else 'Not ready'}: draft {args.draft} {'works' if works else 'cannot be used; see above'}.")
+    print(f"\n{'Ready' if works else 'Not ready'}: draft {draft} {'works' if works else 'cannot be used; see above'}.")
     return 0 if works else 1
 
 
@@ -75,6 +82,7 @@ def examine(draft: str) -> Iterator[Finding]:
     yield _token_counter()
     is_set = bool(os.environ.get("DEEPSEEK_API_KEY"))
     yield Finding("DEEPSEEK_API_KEY", "set" if is_set else "not set: the demo then uses the local model")
+    yield _auto()
     yield _draft(draft)
 
 
@@ -120,6 +128,14 @@ def _token_counter() -> Finding:
         return Finding("token counter", f"auto is {counter_for('auto').name}")
     except ImportError as error:
         return Finding("token counter", str(error))
+
+
+def _auto() -> Finding:
+    """Which draft the name `auto` stands for."""
+    name = resolve_draft(AUTO)
+    recall = next((rated.recall for rated in rated_drafts() if rated.draft.name == name), None)
+    measured = "" if recall is None else f" (recall {recall:.2f} at keep_ratio {KEEP})"
+    return Finding("draft auto", f"is {name}{measured}" + ("" if is_pulled(name) else ", which is not on this machine"))
 
 
 def _draft(name: str) -> Finding:

@@ -11,6 +11,7 @@ from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.scoring.base import scorer_fingerprint
+from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.storage.score_cache import default_cache
 
@@ -26,9 +27,9 @@ class CompressorPool:
 
     def __init__(self, config: CompressionConfig, draft: str) -> None:
         self._config = config
-        self._draft = draft
+        self._draft = resolve_draft(draft)
         self._counter = counter_for(config.target_tokenizer)
-        self._scorer = make_scorer(config, draft, "auto", default_cache())
+        self._scorer = make_scorer(config, self._draft, "auto", default_cache())
         scorer_fingerprint(self._scorer)
         self._made: OrderedDict[float, Compressor] = OrderedDict()
 

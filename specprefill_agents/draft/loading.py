@@ -6,7 +6,6 @@ Only safetensors and GGUF weights are read, and no code that comes with a model 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.draft.registry import MANIFEST, DraftLocation, is_pulled, locate
+from specprefill_agents.draft.registry import DraftLocation, is_pulled, locate, manifest
 from specprefill_agents.errors import ConfigError, DraftError, SpecPrefillError, missing_extra
 from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
 
@@ -199,19 +198,37 @@ def _truncate(config: Any, layers: int | None) -> None:
 
 
 def revision(location: DraftLocation, model: Any) -> str:
-    """16 hex digits that identify the weights: the pulled file's hash, the hub commit, or a sampled content hash."""
+    """16 hex digits that identify the weights: the pulled manifest's revision, the hub commit, or a sampled content hash."""
     path = Path(location.path)
     if location.kind == "pulled":
-        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["sha256"])[:16]
+        try:
+            found = manifest(path)
+            # Drafts pulled before manifests had a revision have the hash of their file.
+            return str(found.get("revision") or found["sha256"])[:16]
+        except (OSError, ValueError, KeyError) as error:
+            raise DraftError(f"the manifest of draft {location.name!r} is damaged. {_REMEDY['pulled'].format(location)}") from error
     if location.kind == "hub":
-        return str(getattr(model.config, "_commit_hash", None) or "unknown")[:16]
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in {".safetensors", ".json"})
+        return str(getattr(model.config, "_commit_hash", None) or _sampled_parameters(model))[:16]
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in _READ_SUFFIXES)
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.name}:{file.stat().st_size}:".encode())
         for block in _sampled(file):
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+_READ_SUFFIXES = {".safetensors", ".json", ".txt", ".model"}
+"""Of the files that shape what a draft computes: weights, configuration, tokenizer."""
+
+
+def _sampled_parameters(model: Any, count: int = 64) -> str:
+    """For weights that came without a commit: a hash of each parameter's shape and first values."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name}:{tuple(parameter.shape)}:".encode())
+        digest.update(parameter.detach().flatten()[:count].float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _sampled(file: Path, blocks: int = 64, size: int = 65_536) -> Iterator[bytes]:

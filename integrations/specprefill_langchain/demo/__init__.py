@@ -53,7 +53,7 @@ def run(*, keep_ratio: float, draft: str) -> int:
     started = time.perf_counter()
     with console.status("the draft model is loaded"):
         compressor.compress([Segment(str(topics["with"]))], "with")
-    loading = f"Draft: {draft}, loaded in {time.perf_counter() - started:.1f} s. It keeps {keep_ratio:.0%} of each tool output."
+    loading = f"Draft: {compressor.draft}, loaded in {time.perf_counter() - started:.1f} s. It keeps {keep_ratio:.0%} of each tool output."
     show_opening(console, QUESTION, [*_what_is_real(deepseek is not None), loading])
     try:
         play(console, compressor, model, "DeepSeek" if deepseek else "the local model smollm2-135m")

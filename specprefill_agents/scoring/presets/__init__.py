@@ -109,10 +109,11 @@ def user_directory() -> Path:
 
 def load_presets() -> list[HeadPreset]:
     """Every preset, the user's own before the shipped ones, each by file name. Raises as `load_preset`."""
-    return [load_preset(path) for path in sorted(user_directory().glob("*.json"))] + list(_shipped())
+    return [load_preset(path) for path in sorted(user_directory().glob("*.json"))] + list(shipped_presets())
 
 
-def _shipped() -> Iterator[HeadPreset]:
+def shipped_presets() -> Iterator[HeadPreset]:
+    """The presets that come with the library, by file name; each has the name of its known draft."""
     files = sorted((file for file in resources.files(__name__).iterdir() if file.name.endswith(".json")), key=lambda file: file.name)
     return (parse_preset(file.read_text(encoding="utf-8"), file.name) for file in files)
 
