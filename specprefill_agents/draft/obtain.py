@@ -96,7 +96,7 @@ def _copy_verified(draft: KnownDraft, stream: IO[bytes], total: int, target: Pat
 def _convert(draft: KnownDraft, weights: Path, ready: Path, progress: Progress) -> None:
     from specprefill_agents.draft.convert import convert_gguf
 
-    progress.say(f"converting {draft.name} to safetensors (once, less than a minute)")
+    progress.say(f"converting {draft.name} to safetensors (once; it can take minutes)")
     with nullcontext() if progress.live else redirect_stderr(io.StringIO()):
         convert_gguf(weights, ready)
 
