@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from specprefill_agents import DraftFetchError
-from specprefill_agents.cli import models
+from specprefill_agents.cli import main
 from specprefill_agents.draft.progress import TerminalProgress
 from specprefill_agents.scoring import draft_choice
 from specprefill_agents.scoring.presets import HeadPreset
@@ -151,9 +152,7 @@ def accepted(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def asked(arguments: list[str], answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """What is written to standard error by a command to whose question the user answers."""
-    from specprefill_agents.cli import main
-
-    monkeypatch.setattr(models.sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
     main(arguments)
     return capsys.readouterr().err
 

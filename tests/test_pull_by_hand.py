@@ -122,6 +122,17 @@ def test_a_hub_that_cannot_be_reached_is_explained_with_the_way_by_hand(tiny: st
     assert leftovers() == []
 
 
+def test_a_gated_repository_is_explained_with_what_it_wants(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import GatedRepoError
+
+    def gated(*_: object, **__: object) -> str:
+        raise GatedRepoError.__new__(GatedRepoError, "401: access is restricted")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", gated)
+    with pytest.raises(DraftFetchError, match="terms accepted there and a login with 'hf auth login'"):
+        pull(tiny)
+
+
 def test_a_snapshot_of_which_the_weights_are_missing_counts_as_not_reached(tiny: str, given: Path, hub: list[dict[str, Any]]) -> None:
     (given / "model.safetensors").unlink()
     with pytest.raises(DraftFetchError, match="could not be downloaded.*no safetensors came"):

@@ -112,7 +112,7 @@ def _describe(draft: KnownDraft, obtained: Obtained, ready: Path) -> None:
     licence, notice = draft.licence, ready / "NOTICE"
     origin, change = obtained.origin, obtained.change
     told = _NOTICE.format(description=draft.description, licence=licence.name, url=licence.url, origin=origin, change=change)
-    texts = [told, licence.notice]
+    texts = [told, f"{licence.notice}\n" if licence.notice else ""]
     if notice.is_file():
         texts.append(notice.read_text(encoding="utf-8", errors="replace"))
         notice.unlink()
