@@ -141,16 +141,19 @@ def attention_mass(
     """
     masses = [np.zeros(keys.keys.shape[1]) for keys in contexts]
     for head, (rows, weight) in enumerate(zip(queries, weights or [1.0] * len(queries), strict=True)):
-        logits = [_logits(rows, context, head) for context in contexts]
-        filled = [part for part in logits if part.shape[1]]
+        parts = [_logits(rows, context, head) for context in contexts]
+        filled = [part for part in parts if part.shape[1]]
         if not filled:
             continue
         peak = np.max([part.max(axis=1) for part in filled], axis=0)
-        parts = [np.exp(part - peak[:, None]) for part in logits]
+        for part in parts:  # in place from here on: most of the time went into fresh memory
+            part -= peak[:, None]
+            np.exp(part, out=part)
         sums = np.stack([part.sum(axis=1) for part in parts])
         total = np.array([math.fsum(column) for column in sums.T])
         for mass, part in zip(masses, parts, strict=True):
-            mass += weight * (part / total[:, None]).max(axis=0)
+            part /= total[:, None]
+            mass += weight * part.max(axis=0)
     return masses
 
 
@@ -158,7 +161,8 @@ def _logits(rows: NDArray[np.float32], context: ContextKeys, head: int) -> NDArr
     """(W, D) against the keys of one head of one context: (W, T)."""
     if not len(context.offsets):
         return np.zeros((len(rows), 0))
-    keys = context.keys[head].astype(np.float32) * context.scales[head][:, None]
+    keys = context.keys[head].astype(np.float32)
+    keys *= context.scales[head][:, None]
     logits: NDArray[np.float64] = (rows @ keys.T).astype(np.float64)
     return logits
 
