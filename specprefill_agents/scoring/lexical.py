@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from specprefill_agents.prompt.units import split_lines
-from specprefill_agents.scoring.words import content_words, words
-from specprefill_agents.types import TokenScores
+from specprefill_agents.scoring.words import content_words, words_between
+from specprefill_agents.types import TokenScores, Unit
 
 K1 = 1.5
 B = 0.75
@@ -28,17 +30,17 @@ class LexicalScorer:
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit; its offsets are the units themselves."""
-        units = [split_lines(context, *self._unit_chars) for context in contexts]
-        bags = [[_bag(context[u.start : u.end]) for u in part] for context, part in zip(contexts, units, strict=True)]
-        everything = [bag for part in bags for bag in part]
-        document_frequency = Counter(word for bag in everything for word in bag)
-        mean_length = sum(bag.total() for bag in everything) / max(1, len(everything)) or 1.0
         terms = sorted({word for word, _ in content_words(query)})
+        units = [split_lines(context, *self._unit_chars) for context in contexts]
+        bags = [[_bag(context, u, frozenset(terms)) for u in part] for context, part in zip(contexts, units, strict=True)]
+        everything = [bag for part in bags for bag in part]
+        document_frequency = Counter(word for bag in everything for word in bag.terms)
+        mean_length = sum(bag.words for bag in everything) / max(1, len(everything)) or 1.0
         idf = {t: math.log(1 + (len(everything) - document_frequency[t] + 0.5) / (document_frequency[t] + 0.5)) for t in terms}
 
-        def score_of(bag: Counter[str]) -> float:
-            norm = K1 * (1 - B + B * bag.total() / mean_length)
-            return math.fsum(idf[t] * bag[t] * (K1 + 1) / (bag[t] + norm) for t in terms if t in bag)
+        def score_of(bag: _Bag) -> float:
+            norm = K1 * (1 - B + B * bag.words / mean_length)
+            return math.fsum(idf[t] * count * (K1 + 1) / (count + norm) for t, count in bag.terms.items())
 
         return [
             TokenScores(
@@ -49,5 +51,16 @@ class LexicalScorer:
         ]
 
 
-def _bag(text: str) -> Counter[str]:
-    return Counter(word for word, _ in words(text))
+class _Bag(NamedTuple):
+    """How many words a unit has, and how often it has each of the query's terms that it has."""
+
+    words: int
+    terms: Mapping[str, int]
+
+
+_NO_TERMS: Mapping[str, int] = MappingProxyType({})
+
+
+def _bag(text: str, unit: Unit, terms: frozenset[str]) -> _Bag:
+    found = words_between(text, unit.start, unit.end)
+    return _Bag(len(found), _NO_TERMS if terms.isdisjoint(found) else Counter(word for word in found if word in terms))

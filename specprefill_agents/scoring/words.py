@@ -22,6 +22,11 @@ def words(text: str) -> list[tuple[str, Span]]:
     return [(match.group().casefold(), match.span()) for match in _WORD.finditer(text)]
 
 
+def words_between(text: str, start: int, end: int) -> list[str]:
+    """Case-folded words of text[start:end], without their spans: much faster than `words` over long texts."""
+    return [word.casefold() for word in _WORD.findall(text, start, end)]
+
+
 def content_words(text: str) -> list[tuple[str, Span]]:
     """The words that are no stop words; all words when nothing else is left."""
     found = words(text)
