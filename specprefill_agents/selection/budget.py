@@ -29,31 +29,35 @@ def select(candidates: Sequence[Candidate], budget: int) -> list[NDArray[np.bool
     A unit that does not fit is passed over for smaller ones that do. The estimated total stays within `budget`
     whenever the texts with nothing kept do.
     """
-    kept = [np.zeros(len(candidate.scores), dtype=np.bool_) for candidate in candidates]
+    kept = [[False] * len(candidate.scores) for candidate in candidates]  # lists: element by element, arrays are slow
+    costs = [candidate.costs.tolist() for candidate in candidates]
+    is_empty = [True] * len(candidates)
     left = budget - sum(candidate.empty_cost for candidate in candidates)
     for which, index in ranking(candidates):
-        cost = _added_cost(candidates[which], kept[which], index)
-        if cost <= left:
+        candidate = candidates[which]
+        added = costs[which][index] + candidate.gap_cost * _gaps_opened(kept[which], index)
+        added -= candidate.empty_cost if is_empty[which] else candidate.gap_cost
+        if added <= left:
             kept[which][index] = True
-            left -= cost
-    return kept
+            is_empty[which] = False
+            left -= added
+    return [np.array(mask, dtype=np.bool_) for mask in kept]
 
 
 def ranking(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
     """(candidate, unit) pairs from the most to the least important."""
-    order = [
-        (not forced, -score, which, index)
-        for which, candidate in enumerate(candidates)
-        for index, (score, forced) in enumerate(zip(candidate.scores.tolist(), candidate.forced.tolist(), strict=True))
-    ]
-    return [(which, index) for _, _, which, index in sorted(order)]
+    if not candidates:
+        return []
+    which = np.concatenate([np.full(len(candidate.scores), at) for at, candidate in enumerate(candidates)])
+    index = np.concatenate([np.arange(len(candidate.scores)) for candidate in candidates])
+    scores = np.concatenate([candidate.scores for candidate in candidates])
+    forced = np.concatenate([candidate.forced for candidate in candidates])
+    order = np.lexsort((index, which, -scores, ~forced))
+    return list(zip(which[order].tolist(), index[order].tolist(), strict=True))
 
 
-def _added_cost(candidate: Candidate, kept: NDArray[np.bool_], index: int) -> int:
-    """Tokens that keeping one more unit adds: its own, and the gap marks it opens or closes."""
-    opens_before = index > 0 and not kept[index - 1]
-    opens_after = index + 1 < len(kept) and not kept[index + 1]
-    gaps = int(opens_before) + int(opens_after)
-    if not kept.any():
-        return int(candidate.costs[index]) + gaps * candidate.gap_cost - candidate.empty_cost
-    return int(candidate.costs[index]) + (gaps - 1) * candidate.gap_cost
+def _gaps_opened(kept: Sequence[bool], index: int) -> int:
+    """How many of a unit's neighbours are there and left out: each side where a gap mark would stand beside it."""
+    before = index > 0 and not kept[index - 1]
+    after = index + 1 < len(kept) and not kept[index + 1]
+    return before + after
