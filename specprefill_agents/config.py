@@ -26,7 +26,7 @@ class CompressionConfig:
     |---|---|---|
     | `keep_ratio` | share of target tokens, (0, 1] | budget for the candidates of one call, gap marks included; 1 is the identity |
     | `enabled` | bool | False makes every call the identity |
-    | `scorer` | name | `fused` (key index, BM25, exact identifiers; by block), `key_index`, `speculative`, `bm25`, `random` or `head_tail` |
+    | `scorer` | name | `fused` (the next, BM25 and identifiers, by block), `key_index`, `speculative`, `bm25`, `random`, `head_tail` |
     | `min_tokens` | target tokens, >= 0 | candidates of one call that together have fewer pass unchanged |
     | `min_result_tokens` | target tokens, >= 0 | a tool result with fewer passes unchanged, in whatever company |
     | `exclude_tools` | tool names | results of these tools pass unchanged |
