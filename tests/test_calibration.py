@@ -15,8 +15,9 @@ from specprefill_agents.draft.loading import Draft, load_config, load_draft
 from specprefill_agents.prompt.units import split_lines
 from specprefill_agents.scoring import head_search
 from specprefill_agents.scoring.calibration import CalibrationPlan, calibrate, candidate_layers, prefixes
+from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.head_search import KEEPS, Choice, Layout, Recall, Trial, measured, search, touched
-from specprefill_agents.scoring.key_index import load_key_index
+from specprefill_agents.scoring.key_index import attention_mass, load_key_index
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.needles import KINDS, Example, make_examples
 from specprefill_agents.scoring.needles.example import rough_tokens, seeded
@@ -274,6 +275,18 @@ def test_bm25_alone_does_not_solve_the_material(examples: list[Example]) -> None
     assert 0.3 < np.mean(shares) < 0.85
 
 
+def test_weights_multiply_the_mass_of_their_heads() -> None:
+    rng = np.random.default_rng(0)
+    keys = ContextKeys(np.zeros((5, 2), np.int32), rng.integers(-99, 99, (2, 5, 4)).astype(np.int8), np.full((2, 5), 0.01, np.float32))
+    queries = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    first, second = (
+        attention_mass(queries[head : head + 1], [ContextKeys(keys.offsets, keys.keys[head : head + 1], keys.scales[head : head + 1])])[0]
+        for head in (0, 1)
+    )
+    np.testing.assert_allclose(attention_mass(queries, [keys], (2.0, 0.5))[0], 2 * first + 0.5 * second)
+    np.testing.assert_allclose(attention_mass(queries, [keys])[0], first + second)
+
+
 # Presets
 
 
@@ -304,6 +317,17 @@ def test_a_damaged_preset_is_refused_by_file_name(change: dict[str, object]) -> 
         del raw["prefix"]
     with pytest.raises(DraftError, match=r"mine\.json"):
         parse_preset(json.dumps(raw), "mine.json")
+
+
+def test_every_shipped_preset_says_what_it_was_measured_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path))
+    presets = {preset.name: preset for preset in load_presets()}
+    assert presets.keys() >= {"smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"}
+    for preset in presets.values():
+        assert set(preset.measured["by_kind"]) == set(KINDS)
+        assert preset.measured["questions"] >= 80
+        low, high = preset.measured["interval_95"]
+        assert low < preset.measured["mean"] < high
 
 
 def test_a_user_s_preset_comes_before_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,17 @@ class HeadPreset:
     def to_json(self) -> str:
         """The text of a preset file; `parse_preset` reads it back."""
         weights = {"weights": list(self.weights)} if self.weights else {}
-        head = {"name": self.name, "heads": [list(head) for head in self.heads], **weights, "prefix": self.prefix}
-        values = {**head, "layers": self.layers, "match": dict(self.match), **({"measured": self.measured} if self.measured else {})}
-        rows = (f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+        values = {"name": self.name, "heads": [list(head) for head in self.heads], **weights, "prefix": self.prefix}
+        rows = _json_rows({**values, "layers": self.layers, "match": dict(self.match)}, indent=2)
+        if self.measured:
+            measured = ",\n".join(_json_rows(self.measured, indent=4))
+            rows.append(f'  "measured": {{\n{measured}\n  }}')
         return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def _json_rows(values: Mapping[str, Any], indent: int) -> list[str]:
+    """One line for each key."""
+    return [f"{' ' * indent}{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 def parse_preset(text: str, source: str) -> HeadPreset:
