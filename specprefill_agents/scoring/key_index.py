@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -95,25 +95,28 @@ class KeyIndexScorer:
     def read(self, context: str) -> ContextKeys:
         """Run the draft over `context` in windows and return its quantized keys."""
         encoding = self._draft.encode(context)
-        keys, scales = quantize(self._vectors(encoding.ids, "key"))
+        quantized = [quantize(vectors) for vectors in self._windows(encoding.ids, "key")]  # each at once: float32 is much larger
+        keys, scales = (np.concatenate(parts, axis=1) for parts in zip(*quantized, strict=True))
         return ContextKeys(encoding.offsets.astype(np.int32), keys, scales)
 
     def query_vectors(self, query: str) -> NDArray[np.float32]:
         """Query vectors (N, W, D) of the content words, scaled as the model does; a long question is read in windows like a context."""
         asked = query.strip() or GENERIC_QUERY
         encoding = self._draft.encode(asked)
-        vectors = self._vectors(encoding.ids, "query")
+        vectors = np.concatenate(list(self._windows(encoding.ids, "query")), axis=1)
         rows = overlapping_rows(encoding.offsets, [span for _, span in content_words(asked)])
         chosen = vectors[:, rows] if len(rows) else vectors
         scaled: NDArray[np.float32] = chosen * self._scales
         return scaled
 
-    def _vectors(self, ids: NDArray[np.int64], what: Literal["query", "key"]) -> NDArray[np.float32]:
-        """Vectors (N, T, D) of `ids`, window by window, each behind the prefix."""
+    def _windows(self, ids: NDArray[np.int64], what: Literal["query", "key"]) -> Iterator[NDArray[np.float32]]:
+        """Vectors (N, T, D) of `ids`, window by window, each behind the prefix; at least one window."""
         if not len(ids):
-            return np.zeros((len(self._preset.heads), 0, 1), np.float32)
+            yield np.zeros((len(self._preset.heads), 0, 1), np.float32)
+            return
         with HeadCapture(self._draft.model, self._preset.heads, what) as capture:
-            return np.concatenate([self._run(capture, part) for part in torch.from_numpy(ids).split(self._window)], axis=1)
+            for part in torch.from_numpy(ids).split(self._window):
+                yield self._run(capture, part)
 
     def _run(self, capture: HeadCapture, ids: torch.Tensor) -> NDArray[np.float32]:
         """Vectors (N, T, D) of `ids` behind the prefix, which is dropped."""
