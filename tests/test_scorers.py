@@ -13,7 +13,7 @@ from specprefill_agents.scoring.base import check_scores, scorer_fingerprint
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.identifiers import IdentifierScorer, identifiers
 from specprefill_agents.scoring.lexical import LexicalScorer
-from specprefill_agents.scoring.words import content_words
+from specprefill_agents.scoring.words import content_words, words, words_between
 from tests.strategies import QUERIES, TEXTS
 
 SCORERS: list[Callable[[], Scorer]] = [LexicalScorer, IdentifierScorer, RandomScorer, HeadTailScorer]
@@ -79,3 +79,10 @@ def test_fingerprints_tell_settings_apart() -> None:
 def test_content_words_leave_stop_words_out_unless_nothing_else_is_there() -> None:
     assert [word for word, _ in content_words("What is the Birth date?")] == ["birth", "date"]
     assert [word for word, _ in content_words("what is the")] == ["what", "is", "the"]
+
+
+@given(text=TEXTS)
+def test_words_between_are_the_words_of_that_stretch(text: str) -> None:
+    middle = len(text) // 2
+    assert words_between(text, 0, len(text)) == [word for word, _ in words(text)]
+    assert words_between(text, middle, len(text)) == [word for word, _ in words(text[middle:])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specprefill_agents.selection.budget import Candidate, select
+from specprefill_agents.selection.budget import Candidate, ranking, select
 from specprefill_agents.selection.units import unit_scores
 from specprefill_agents.types import TokenScores, Unit
 
@@ -57,3 +57,9 @@ def test_forced_units_come_first() -> None:
 def test_the_budget_is_shared_by_all_texts_of_a_call() -> None:
     kept = select([candidate([1, 2], [10, 10]), candidate([8, 9], [10, 10])], budget=26)
     assert [mask.tolist() for mask in kept] == [[False, False], [True, True]]
+
+
+def test_forced_units_rank_first_and_equal_scores_rank_by_position() -> None:
+    first, second = candidate([1.0, 2.0, 1.0], [1] * 3, forced=[False, False, True]), candidate([2.0, -0.0, 0.0], [1] * 3)
+    assert ranking([first, second]) == [(0, 2), (0, 1), (1, 0), (0, 0), (1, 1), (1, 2)]
+    assert ranking([]) == []
