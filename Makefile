@@ -4,17 +4,20 @@
 #   make check              ruff, mypy --strict, import-linter
 #   make test               the test suite (no network)
 #   make demo               an agent loop with compression, end to end
-#   make bench              needle recall of the scorers
+#   make bench              needle recall and speed of the scorers
 #   make clean              remove the virtual environment and caches
 #
 #   PYTHON=python3.11       interpreter the environment is made with (>= 3.10)
 #   TORCH=cu                a CUDA build of torch; the default is TORCH=cpu
+#   N=40 RESULTS=DIR        of make bench: rows per set, folder of the JSON files (resumed where it can be)
 #   TORCH_ARGS='...'        more arguments for installing torch, such as '--index-url URL' of a wheel index
 
 PYTHON ?= python3
 TORCH ?= cpu
 TORCH_ARGS ?=
 DRAFT := smollm2-135m
+N ?= 40
+RESULTS ?= benchmarks/results
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
@@ -45,7 +48,8 @@ demo: setup
 	$(BIN)/specprefill demo
 
 bench: setup
-	$(BIN)/python benchmarks/needles.py
+	$(BIN)/python -m benchmarks.needles --n $(N) --paired fused --out $(RESULTS)/needles.json
+	$(BIN)/python -m benchmarks.speed --out $(RESULTS)/speed.json
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -165,7 +165,7 @@ def test_every_shipped_preset_names_existing_heads() -> None:
 
 
 def test_the_embedded_draft_stops_after_the_deepest_head(embedded: KeyIndexScorer) -> None:
-    assert len(embedded._draft.model.layers) == 18
+    assert len(embedded._draft.model.layers) == 19
 
 
 def test_the_embedded_draft_finds_a_needle_that_shares_few_words_with_the_question(embedded: KeyIndexScorer) -> None:
