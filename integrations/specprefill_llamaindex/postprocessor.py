@@ -84,9 +84,10 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
         query = query_bundle.query_str if query_bundle is not None else ""
         try:
             decided = self._decide(nodes, query)
-        except Exception:
+        except Exception as error:
             if self.config.on_error == "raise":
                 raise
+            self._compressor.audit.record("llamaindex", {"fallback_reason": f"nodes are forwarded unchanged: {type(error).__name__}"})
             logger.warning("nodes are forwarded unchanged", exc_info=True)
             decided = {}
         return self._output(nodes, decided)
