@@ -1,0 +1,216 @@
+"""Explanation: what a compressor decided about one text, unit by unit, and the numbers it decided by. Pure data, no view.
+
+Axes: U units of the text, S scorers, T tokens of a scorer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from specprefill_agents.accounting.tokens import TokenCounter
+from specprefill_agents.config import CompressionConfig
+from specprefill_agents.prompt.render import gap_marks, render
+from specprefill_agents.prompt.units import split_blocks, split_lines
+from specprefill_agents.prompt.units.layout import Layout
+from specprefill_agents.scoring.base import Scorer, check_scores
+from specprefill_agents.scoring.lexical import LexicalScorer
+from specprefill_agents.selection.units import unit_scores
+from specprefill_agents.types import CompressionResult, MarkStyle, Outcome, Segment, Span
+
+TOP_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+"""Heat levels as shares of the text's tokens: a unit in the top 1 % has the highest level, below the top half it has 0."""
+
+
+class Compresses(Protocol):
+    """What an explanation needs of a `Compressor`."""
+
+    config: CompressionConfig
+    counter: TokenCounter
+
+    def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+        """As `Compressor.compress`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedUnit:
+    """One unit [start, end) of the text: its size, its place, what it drags along, its scores (S) and what became of it.
+
+    `tokens` are target tokens of the unit alone; `needs` are indices of units that must be kept with it; `forced` means
+    that a `force_keep` pattern matches in it.
+    """
+
+    start: int
+    end: int
+    tokens: int
+    block: int
+    needs: tuple[int, ...]
+    scores: tuple[float, ...]
+    kept: bool
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision on one text, with all that shows how it came about. The first of `scorers` is the one that decided.
+
+    `empty_cost` and `gap_cost` (target tokens) are what the text costs with nothing kept, and one gap mark between kept
+    units. `reason` says why the text passed unchanged ("" where it was compressed), `fallback` what replaced the
+    configured scorer, or None. `tokenizer` names what counted the tokens.
+    """
+
+    text: str
+    query: str
+    name: str
+    scorers: tuple[str, ...]
+    units: tuple[ExplainedUnit, ...]
+    keep_ratio: float
+    original_tokens: int
+    kept_tokens: int
+    empty_cost: int
+    gap_cost: int
+    marks: MarkStyle
+    outcome: Outcome
+    reason: str
+    fallback: str | None
+    tokenizer: str
+
+    @property
+    def budget_tokens(self) -> int:
+        """Target tokens that may be kept, gap marks included."""
+        return int(self.original_tokens * self.keep_ratio)
+
+    @property
+    def kept_units(self) -> int:
+        """How many units are kept."""
+        return sum(unit.kept for unit in self.units)
+
+    def heat(self, scorer: int = 0) -> list[int]:
+        """Heat level (U) of each unit by one of the scorers, from 0 to `len(TOP_SHARES)`; see `heat_levels`."""
+        return heat_levels([unit.scores[scorer] for unit in self.units], [unit.tokens for unit in self.units])
+
+
+@dataclass(frozen=True, slots=True)
+class _Measures:
+    """What selection reads besides scores: the layout of a text, costs (U) in target tokens, and which units are forced."""
+
+    layout: Layout
+    costs: list[int]
+    forced: list[bool]
+    empty_cost: int
+    gap_cost: int
+
+
+def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mapping[str, Scorer]) -> Explanation:
+    """Compress `segment` for `query`, and show what each of the named `scorers` makes of it.
+
+    The first scorer must be the one that `compressor` decides with. Where the text is too long for it and BM25 decided,
+    BM25 is the only scorer shown. Raises `ScoringError` when a scorer returns something unusable.
+    """
+    result = compressor.compress([segment], query)
+    (decided,) = result.segments
+    fallback = result.usage.fallback_reason
+    shown = {"bm25": LexicalScorer(compressor.config.unit_chars)} if fallback else scorers
+    measures = _measure(compressor, segment, decided.marks)
+    columns = [_scores(scorer, segment.text, query, measures.layout, compressor.config) for scorer in shown.values()]
+    kept = _covered(measures.layout, decided.spans)
+    units = tuple(
+        ExplainedUnit(unit.start, unit.end, cost, block, needs, tuple(column[i] for column in columns), kept[i], forced)
+        for i, (unit, cost, block, needs, forced) in enumerate(
+            zip(measures.layout.units, measures.costs, measures.layout.blocks, measures.layout.needs, measures.forced, strict=True)
+        )
+    )
+    return Explanation(
+        text=segment.text,
+        query=query,
+        name=segment.name or segment.kind.replace("_", " "),
+        scorers=tuple(shown),
+        units=units,
+        keep_ratio=compressor.config.keep_ratio,
+        original_tokens=decided.original_tokens,
+        kept_tokens=decided.kept_tokens,
+        empty_cost=measures.empty_cost,
+        gap_cost=measures.gap_cost,
+        marks=decided.marks,
+        outcome=decided.outcome,
+        reason=decided.reason,
+        fallback=fallback,
+        tokenizer=compressor.counter.name,
+    )
+
+
+def _measure(compressor: Compresses, segment: Segment, marks: MarkStyle) -> _Measures:
+    """The numbers that the compressor's selection works with; the one place that knows how it cuts and counts."""
+    text, config, count = segment.text, compressor.config, compressor.counter.count
+    units = split_lines(text, *config.unit_chars)
+    starts = [block.start for block in split_blocks(text, units)]
+    blocks = np.searchsorted(starts, [unit.start for unit in units], side="right") - 1
+    number = len(units)
+    layout = Layout("plain", tuple(units), tuple(blocks.tolist()), ((),) * number, ("plain",) * number, (0.0,) * number)
+    patterns = [re.compile(pattern) for pattern in config.force_keep]
+    forms = gap_marks(config, segment.kind, marks)
+    gap = forms.line.format(count=999, first=1, last=999) + "\n" if forms.line else forms.text + " "
+    return _Measures(
+        layout=layout,
+        costs=[count(text[unit.start : unit.end]) for unit in units],
+        forced=[any(pattern.search(text, unit.start, unit.end) for pattern in patterns) for unit in units],
+        empty_cost=count(render(text, (), forms)),
+        gap_cost=count(gap),
+    )
+
+
+def _scores(scorer: Scorer, text: str, query: str, layout: Layout, config: CompressionConfig) -> list[float]:
+    """One scorer's score (U) of each unit."""
+    if not text:
+        return []
+    scores = scorer.score([text], query)
+    check_scores([text], scores)
+    values: list[float] = unit_scores(layout.units, scores[0], config.neighbour_bonus).tolist()
+    return values
+
+
+def _covered(layout: Layout, spans: Sequence[Span]) -> list[bool]:
+    """Which units (U) lie in one of the sorted, disjoint `spans`."""
+    starts = [start for start, _ in spans]
+    at = np.searchsorted(starts, [unit.start for unit in layout.units], side="right") - 1 if spans else [-1] * len(layout.units)
+    return [bool(i >= 0 and unit.end <= spans[i][1]) for unit, i in zip(layout.units, at, strict=True)]
+
+
+def heat_levels(scores: Sequence[float], tokens: Sequence[int]) -> list[int]:
+    """Heat of each unit (U): how small a share of all tokens, the best units first, it is among; see `TOP_SHARES`.
+
+    Read by rank because selection goes by rank, so levels of different scorers compare. Equal scores have equal levels,
+    the best unit has the highest one, and a score of zero or less has level 0.
+    """
+    total = max(sum(tokens), 1)
+    levels = [0] * len(scores)
+    before = pending = 0  # tokens of better units; tokens of units as good as the one before
+    last: float | None = None
+    for i in sorted(range(len(scores)), key=lambda i: -scores[i]):
+        if scores[i] <= 0:
+            break
+        if scores[i] != last:
+            before, pending, last = before + pending, 0, scores[i]
+        pending += tokens[i]
+        levels[i] = sum(before < share * total for share in TOP_SHARES)
+    return levels
+
+
+_INVISIBLE = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},  # as its picture: ESC as ␛
+    0x7F: 0x2421,
+    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)], 0xFFFD),
+}
+
+
+def visible(text: str) -> str:
+    """`text` for showing: control characters, bidirectional overrides and lone surrogates as visible signs, same length.
+
+    What is left can neither steer a terminal nor reorder the text around it.
+    """
+    return text.translate(_INVISIBLE)
