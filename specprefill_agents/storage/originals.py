@@ -1,0 +1,173 @@
+"""Originals: the texts that compression shortened, whole, each under a short id that a gap mark can show to a model.
+
+An id is "sp-" and the first 8 characters, in lower-case base32, of an HMAC-SHA256 of the text. Its key is made from a
+secret and the tenant's name:
+
+* The secret is the directory's own, so one text has one id in all processes that share a directory. Without it, whoever
+  reads a compressed prompt and its ids could try out what the gaps hide; 40 bits of a plain hash confirm a good guess.
+* Processes that do not share a directory (workers on several machines, a conversation that moves) have the same ids
+  when they are given the same `secret`.
+* In memory there is no secret that the next process would know. Ids then depend on tenant and text alone, since bytes
+  that were sent must come out the same again; give a `secret` where gaps hide what can be guessed.
+
+An id is not a permission: a text is looked for among those of its tenant only, under a name that the directory's secret
+and the tenant shape. Another tenant's id is as unknown as one that never was.
+
+What is found counts only if its own text leads back to the id it was asked for by. Where the short id of a text is taken
+by another text, the id is longer. (With 100,000 originals in one store that happens to one of them in about 200 stores.)
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from base64 import b32encode
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from specprefill_agents.errors import ConfigError, SpecPrefillError
+from specprefill_agents.storage.directory import cache_directory
+from specprefill_agents.storage.rows import row_key
+from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT
+from specprefill_agents.storage.shelves import MAX_AGE_S, MEMORY_BYTES, DiskShelf, MemoryShelf, Shelf
+
+logger = logging.getLogger("specprefill_agents.storage")
+
+ID_PREFIX = "sp-"
+ID_LENGTHS = (8, 12, 20, 52)
+"""Characters after the prefix, 5 bits each: usually the first; the next where another text has taken the id."""
+SMALLEST_SECRET = 16
+"""In bytes."""
+
+_ID = re.compile(r"sp-[a-z2-7]{8,52}")
+
+
+class NotKeptError(SpecPrefillError):
+    """No shelf could hold a text, so nothing may be left out of it."""
+
+
+class KeepsOriginals(Protocol):
+    """Whatever has originals to give back, such as a compressor."""
+
+    @property
+    def originals(self) -> Originals | None:
+        """The store; None where nothing is kept."""
+        ...
+
+
+class Originals:
+    """Texts by id, on the first of `shelves` that can hold them. May be shared by threads.
+
+    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids in place of the directory's
+    own. Make one with `on_disk` or `in_memory`. Raises `ConfigError` at construction.
+    """
+
+    def __init__(self, shelves: Sequence[Shelf], *, tenant: str = "", secret: bytes | None = None) -> None:
+        if secret is not None and len(secret) < SMALLEST_SECRET:
+            raise ConfigError("secret", f"{len(secret)} bytes", f"at least {SMALLEST_SECRET} bytes")
+        self.shelves = tuple(shelves)
+        self.tenant = tenant
+        self._secret = secret
+
+    @classmethod
+    def on_disk(
+        cls,
+        directory: str | Path,
+        *,
+        tenant: str = "",
+        secret: bytes | None = None,
+        size_limit: int = DEFAULT_SIZE_LIMIT,
+        max_age_s: float = MAX_AGE_S,
+        timeout_s: float = 1.0,
+    ) -> Originals:
+        """In `directory`, at most `size_limit` bytes, each text for `max_age_s` seconds after it was last stored or read.
+
+        What the disk cannot take is kept in this process's memory, so that an id is a promise even when the disk is full
+        or read-only. Raises `ConfigError` as `ScoreCache` does.
+        """
+        disk = DiskShelf(directory, tenant=tenant, size_limit=size_limit, max_age_s=max_age_s, timeout_s=timeout_s)
+        return cls([disk, MemoryShelf(max_age_s=max_age_s)], tenant=tenant, secret=secret)
+
+    @classmethod
+    def in_memory(
+        cls, *, tenant: str = "", secret: bytes | None = None, max_bytes: int = MEMORY_BYTES, max_age_s: float = MAX_AGE_S
+    ) -> Originals:
+        """In this process's memory, at most `max_bytes` after compression."""
+        return cls([MemoryShelf(max_bytes, max_age_s)], tenant=tenant, secret=secret)
+
+    def id_of(self, text: str) -> str:
+        """The id that `put` would return; stores nothing."""
+        return self._place(text)[0]
+
+    def put(self, text: str) -> str:
+        """Keep `text`, and return its id. Raises `NotKeptError` when it is too large for every shelf."""
+        name, where = self._place(text)
+        if where is not self.shelves[0] and not any(shelf.write(name, text) for shelf in self.shelves):
+            raise NotKeptError(f"an original of {len(text)} characters could not be kept")
+        return name
+
+    def get(self, name: str) -> str | None:
+        """The text whose id is `name`; None for an id that is unknown here: expired, misspelt, or another tenant's."""
+        text = self._find(name)[0] if _ID.fullmatch(name) else None
+        if text is None or not any(_full_id(text, key).startswith(name) for key in self._keys()):
+            return None
+        return text
+
+    def close(self) -> None:
+        """Close this thread's connections; the next call opens them again."""
+        for shelf in self.shelves:
+            shelf.close()
+
+    def __enter__(self) -> Originals:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def _place(self, text: str) -> tuple[str, Shelf | None]:
+        """The shortest id that no other text has, and where `text` is kept under it."""
+        full = _full_id(text, self._keys()[0])
+        for length in ID_LENGTHS:
+            name = full[: len(ID_PREFIX) + length]
+            found, shelf = self._find(name)
+            if found in (None, text):
+                return name, shelf
+        raise NotKeptError("other texts have every id of a text")
+
+    def _find(self, name: str) -> tuple[str, Shelf] | tuple[None, None]:
+        """What is kept under `name`, and where."""
+        for shelf in self.shelves:
+            text = shelf.read(name)
+            if text is not None:
+                return text, shelf
+        return None, None
+
+    def _keys(self) -> list[bytes]:
+        """The key of new ids; then those that ids may have been made with while a directory could not be opened."""
+        found = [self._secret] if self._secret else [*(shelf.secret() for shelf in self.shelves), b""]
+        return [row_key(secret, "id of an original", self.tenant) for secret in found if secret is not None]
+
+
+def _full_id(text: str, key: bytes) -> str:
+    digest = hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")
+    return ID_PREFIX + b32encode(digest).decode("ascii").rstrip("=").lower()
+
+
+def default_originals(tenant: str = "") -> Originals:
+    """Originals in the user's own cache directory; in memory, with a log line, where that is not safe to use."""
+    try:
+        return Originals.on_disk(cache_directory() / "originals", tenant=tenant)
+    except ConfigError as error:
+        logger.warning("originals are kept in memory only: %s", error)
+        return Originals.in_memory(tenant=tenant)
+
+
+def originals_of(source: Originals | KeepsOriginals) -> Originals:
+    """`source` itself, or the originals it keeps. Raises `ConfigError` when it keeps none."""
+    found = getattr(source, "originals", source)
+    if not isinstance(found, Originals):
+        raise ConfigError("originals", found, "an Originals, or something that keeps one in its attribute `originals`")
+    return found

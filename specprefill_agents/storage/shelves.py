@@ -1,0 +1,170 @@
+"""Where originals lie: shelves that hold a text under a name for a limited time. A shelf never makes a call fail.
+
+A shelf knows nothing of how names are made or what they promise; `storage.originals` does.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from specprefill_agents.errors import ConfigError
+from specprefill_agents.storage.memory import MemoryCache
+from specprefill_agents.storage.rows import Array, DamagedRowError, RowKind
+from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT, Scope, ScoreCache
+
+MAX_AGE_S = 7 * 24 * 3600.0
+"""How long a text is kept after it was last stored or read, in seconds."""
+MEMORY_BYTES = 2**27
+"""Limit of a memory shelf, in compressed bytes."""
+
+
+class Shelf(Protocol):
+    """Holds texts by name."""
+
+    def read(self, name: str) -> str | None:
+        """The text under `name`, whose time starts anew; None when there is none, or none that is sound."""
+        ...
+
+    def write(self, name: str, text: str) -> bool:
+        """Hold `text` under `name`; False when that failed."""
+        ...
+
+    def secret(self) -> bytes | None:
+        """What only this shelf's users know; None when there is nothing of the kind, or not now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the next call opens them again."""
+        ...
+
+
+class _Held(NamedTuple):
+    packed: bytes
+    until: float
+
+
+class MemoryShelf:
+    """Texts in this process's memory, compressed to at most `max_bytes`, the least recently used dropped first.
+
+    `clock` gives seconds that never run backwards. A forked child starts with an empty shelf.
+    """
+
+    def __init__(self, max_bytes: int = MEMORY_BYTES, max_age_s: float = MAX_AGE_S, clock: Callable[[], float] = time.monotonic) -> None:
+        _check_age(max_age_s)
+        self._rows = MemoryCache[_Held](max_bytes, lambda held: len(held.packed))
+        self._max_age_s = max_age_s
+        self._clock = clock
+
+    def read(self, name: str) -> str | None:
+        """The text under `name`, whose time starts anew, or None."""
+        held = self._rows.get(name)
+        if held is None or self._clock() >= held.until:
+            return None
+        self._rows.put(name, self._until_later(held.packed))
+        return _text(zlib.decompress(held.packed))
+
+    def write(self, name: str, text: str) -> bool:
+        """Hold `text` under `name`; False when it alone is beyond the limit."""
+        self._rows.put(name, self._until_later(zlib.compress(_bytes(text), 1)))
+        return self._rows.get(name) is not None
+
+    def secret(self) -> None:
+        """None: memory has no secret that a later process would know too."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _until_later(self, packed: bytes) -> _Held:
+        return _Held(packed, self._clock() + self._max_age_s)
+
+
+class DiskShelf(ScoreCache):
+    """Texts in a directory of their own, for all of a user's processes: the rows of a score cache, with a time to live.
+
+    So they are looked for, checked, kept apart by tenant and evicted as those are; see `ScoreCache` for the settings and
+    the errors. A text whose compressed row exceeds an eighth of `size_limit` is not held.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        tenant: str = "",
+        size_limit: int = DEFAULT_SIZE_LIMIT,
+        max_age_s: float = MAX_AGE_S,
+        timeout_s: float = 1.0,
+    ) -> None:
+        _check_age(max_age_s)
+        super().__init__(directory, tenant=tenant, size_limit=size_limit, timeout_s=timeout_s)
+        self._max_age_s = max_age_s
+        self._secret: bytes | None = None
+
+    def read(self, name: str) -> str | None:
+        """The text under `name`, whose time starts anew; None when there is none, or none that is sound."""
+        text = self.get(ORIGINAL, _SCOPE, name)
+        if text is not None:
+            self._refresh(name)
+        return text
+
+    def write(self, name: str, text: str) -> bool:
+        """Hold `text` under `name`; False when that failed, which is counted in `stats`."""
+        self.put(ORIGINAL, _SCOPE, name, text)
+        return self._refresh(name)
+
+    def secret(self) -> bytes | None:
+        """The directory's secret, made where there is none; None while the directory cannot be opened."""
+        if self._secret is None:
+            try:
+                opened = self._open()
+                self._secret = opened[1] if opened else None
+            except Exception as error:
+                self._failed("opened", error)
+        return self._secret
+
+    def _refresh(self, name: str) -> bool:
+        """Start the time of the row under `name` anew; False when there is no such row."""
+        try:
+            opened = self._open()
+            if opened is None:
+                return False
+            cache, secret = opened
+            return bool(cache.touch(self._key(secret, ORIGINAL, _SCOPE, name), expire=self._max_age_s))
+        except Exception as error:
+            self._failed("written", error)
+            return False
+
+
+def _check_age(max_age_s: float) -> None:
+    if not max_age_s > 0:
+        raise ConfigError("max_age_s", max_age_s, "seconds > 0")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(encoded: bytes) -> str:
+    return encoded.decode("utf-8", "surrogatepass")
+
+
+def _pack(text: str) -> Sequence[Array]:
+    return [np.frombuffer(_bytes(text), np.int8)]
+
+
+def _unpack(arrays: Sequence[Array]) -> str:
+    if len(arrays) != 1 or arrays[0].dtype != np.int8 or arrays[0].ndim != 1:
+        raise DamagedRowError("not the bytes of one text")
+    return _text(arrays[0].tobytes())
+
+
+_SCOPE = Scope("", "")
+"""An original depends on its text alone."""
+
+ORIGINAL: RowKind[str] = RowKind(4, "originals", _pack, _unpack)
+"""One text as UTF-8, lone surrogates included."""
