@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from specprefill_agents import Scorer, TokenScores
-from specprefill_agents.scoring.base import scorer_fingerprint
+from specprefill_agents.scoring.base import score_titled, scorer_fingerprint
 
 
 class MemoScorer:
@@ -18,18 +18,20 @@ class MemoScorer:
 
     def __init__(self, inner: Scorer) -> None:
         self._inner = inner
-        self._held: dict[tuple[tuple[str, ...], str], list[TokenScores]] = {}
+        self._held: dict[tuple[tuple[str, ...], str, tuple[str | None, ...]], list[TokenScores]] = {}
         self.fingerprint = scorer_fingerprint(inner)
         self.seconds = 0.0
         self.fresh_seconds = 0.0
         self.fresh_tokens = 0
 
-    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+    takes_titles = True
+
+    def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """As `inner`, from memory when it was asked the same since the last `forget()`."""
-        asked = (tuple(contexts), query)
+        asked = (tuple(contexts), query, tuple(titles))
         if asked not in self._held:
             started = time.perf_counter()
-            self._held[asked] = scores = self._inner.score(contexts, query)
+            self._held[asked] = scores = score_titled(self._inner, contexts, query, titles)
             elapsed = time.perf_counter() - started
             self.seconds += elapsed
             if not any(one.cached for one in scores):

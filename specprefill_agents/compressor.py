@@ -25,15 +25,16 @@ from specprefill_agents.errors import ScoringError
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit
 from specprefill_agents.prompt.render import GapMarks, gap_marks, merge_spans, render
 from specprefill_agents.prompt.segments import protection_reason
-from specprefill_agents.prompt.units import split_lines
-from specprefill_agents.scoring.base import Scorer, check_scores, scorer_fingerprint
+from specprefill_agents.prompt.titles import title_of
+from specprefill_agents.prompt.units import Layout, Limits, layout_of
+from specprefill_agents.scoring.base import Scorer, check_scores, score_titled, scorer_fingerprint
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
-from specprefill_agents.selection.budget import Candidate, ranking, select
-from specprefill_agents.selection.units import unit_scores
+from specprefill_agents.selection.budget import Candidate, select
+from specprefill_agents.selection.units import lifted, unit_scores
 from specprefill_agents.storage.score_cache import ScoreCache, default_cache
-from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Segment, Span, TokenScores, Unit, Usage
+from specprefill_agents.types import CompressedSegment, CompressionResult, GapForm, MarkStyle, Segment, Span, TokenScores, Usage
 
 if TYPE_CHECKING:
     from specprefill_agents.session import Session
@@ -49,17 +50,25 @@ FILL_ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A candidate on its way: its position among the segments, its length in tokens, its units, how its gaps read."""
+    """A candidate on its way: its position among the segments, its length in tokens, how it may be cut and its gaps read."""
 
     position: int
     text: str
+    title: str | None
     tokens: int
-    units: list[Unit]
+    layout: Layout
     style: MarkStyle
     marks: GapMarks
 
     def spans(self, kept: NDArray[np.bool_]) -> tuple[Span, ...]:
-        return merge_spans([(self.units[i].start, self.units[i].end) for i in np.flatnonzero(kept)])
+        units = self.layout.units
+        return merge_spans([(units[i].start, units[i].end) for i in np.flatnonzero(kept)])
+
+    def forms(self, kept: NDArray[np.bool_]) -> tuple[GapForm, ...]:
+        """The form of each gap: that of its first unit; () when all are plain."""
+        opens = np.flatnonzero(~kept & np.concatenate([[True], kept[:-1]]))
+        forms = tuple(self.layout.gaps[i] for i in opens)
+        return () if set(forms) <= {"plain"} else forms
 
 
 class Compressor:
@@ -91,7 +100,8 @@ class Compressor:
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{self.draft}"
         disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
         self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)
-        self._lexical = LexicalScorer(self.config.unit_chars)
+        self._limits = Limits(*self.config.unit_chars)
+        self._lexical = LexicalScorer(self._limits)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
 
     @cached_property
@@ -136,7 +146,7 @@ class Compressor:
         if isinstance(self._scorer, LazyScorer):
             self._scorer.load()  # once, and neither scorer time nor under its time limit
         started = time.perf_counter()
-        scores, fallback = self._score([part.text for part in parts], query, total)
+        scores, fallback = self._score([part.text for part in parts], query, [part.title for part in parts], total)
         scorer_ms = 1000 * (time.perf_counter() - started)
         done = list(whole)
         for part, compressed in zip(parts, self._choose(parts, scores, budget), strict=True):
@@ -156,21 +166,21 @@ class Compressor:
         return ""
 
     def _prepare(self, position: int, segment: Segment, tokens: int, style: MarkStyle) -> _Part:
-        units = split_lines(segment.text, *self.config.unit_chars)
-        return _Part(position, segment.text, tokens, units, style, gap_marks(self.config, segment.kind, style))
+        layout = layout_of(segment.text, self._limits)
+        return _Part(position, segment.text, title_of(segment), tokens, layout, style, gap_marks(self.config, segment.kind, style))
 
     def restore(self, segment: Segment, decided: CompressedSegment) -> CompressedSegment:
         """`decided`, an earlier decision on the same text that kept everything but the text, with its text again."""
         if decided.outcome != "compressed":
             return replace(decided, text=segment.text)
         marks = gap_marks(self.config, segment.kind, decided.marks)
-        return replace(decided, text=render(segment.text, decided.spans, marks))
+        return replace(decided, text=render(segment.text, decided.spans, marks, decided.forms))
 
-    def _score(self, contexts: list[str], query: str, total: int) -> tuple[list[TokenScores], str | None]:
+    def _score(self, contexts: list[str], query: str, titles: list[str | None], total: int) -> tuple[list[TokenScores], str | None]:
         """Scores from the configured scorer within the time limit, or from BM25 where the contexts are too long for it."""
         if total > self.config.max_scored_tokens and self._scorer is not self._lexical:
             return self._lexical.score(contexts, query), f"{total} tokens exceed max_scored_tokens: scored by bm25"
-        task = self._worker.submit(self._scorer.score, contexts, query)
+        task = self._worker.submit(score_titled, self._scorer, contexts, query, titles)
         try:
             scores = task.result(self.config.timeout_s)
         except FutureTimeoutError as error:
@@ -180,48 +190,53 @@ class Compressor:
         return scores, None
 
     def _choose(self, parts: list[_Part], scores: list[TokenScores], budget: int) -> list[CompressedSegment]:
-        candidates = [self._candidate(part, score) for part, score in zip(parts, scores, strict=True)]
+        """The best selection whose rendered text fits: unit costs are estimates (a tokenizer may join across borders), so
+        the target is raised by what was left over and lowered by what was too much."""
+        found = [unit_scores(part.layout.units, score, self.config.neighbour_bonus) for part, score in zip(parts, scores, strict=True)]
+        ranked = lifted(found, [part.layout for part in parts])
+        candidates = [self._candidate(part, values) for part, values in zip(parts, ranked, strict=True)]
+        best: list[CompressedSegment] | None = None
         target = budget
         for _ in range(FILL_ROUNDS):
-            kept = select(candidates, target)
-            done = [self._rendered(part, mask) for part, mask in zip(parts, kept, strict=True)]
+            masks = select(candidates, target)
+            done = [self._rendered(part, mask) for part, mask in zip(parts, masks, strict=True)]
             spare = budget - sum(segment.kept_tokens for segment in done)
-            if spare * 100 <= budget:
+            if spare >= 0:
+                best = done
+            if 0 <= spare * 100 <= budget or (spare < 0 and best):
                 break
             target += spare
-        # Unit costs are estimates (a tokenizer may join across borders): what counts is the rendered text.
-        for which, index in reversed(ranking(candidates)):
+        while best is None and target > 0:
+            target = min(target - 1, int(0.97 * target))
+            masks = select(candidates, target)
+            done = [self._rendered(part, mask) for part, mask in zip(parts, masks, strict=True)]
             if sum(segment.kept_tokens for segment in done) <= budget:
-                return done
-            if kept[which][index]:
-                kept[which][index] = False
-                done[which] = self._rendered(parts[which], kept[which])
-        if sum(segment.kept_tokens for segment in done) <= budget:
-            return done
-        return [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
+                best = done
+        return best or [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
 
-    def _candidate(self, part: _Part, scores: TokenScores) -> Candidate:
+    def _candidate(self, part: _Part, scores: NDArray[np.float64]) -> Candidate:
         count = self.counter.count
-        costs = [count(part.text[unit.start : unit.end]) for unit in part.units]
+        units = part.layout.units
         patterns = [re.compile(pattern) for pattern in self.config.force_keep]
-        forced = [any(p.search(part.text, u.start, u.end) for p in patterns) for u in part.units]
+        forced = [any(p.search(part.text, u.start, u.end) for p in patterns) for u in units]
         gap = part.marks.line.format(count=999, first=1, last=999) + "\n" if part.marks.line else part.marks.text + " "
         return Candidate(
-            scores=unit_scores(part.units, scores, self.config.neighbour_bonus),
-            costs=np.array(costs, dtype=np.int64),
+            scores=scores,
+            costs=np.array([count(part.text[unit.start : unit.end]) for unit in units], dtype=np.int64),
             forced=np.array(forced, dtype=np.bool_),
-            empty_cost=count(render(part.text, (), part.marks)),
+            empty_cost=count(render(part.text, (), part.marks, part.forms(np.zeros(len(units), np.bool_)))),
             gap_cost=count(gap),
+            needs=part.layout.needs,
         )
 
     def _rendered(self, part: _Part, kept: NDArray[np.bool_]) -> CompressedSegment:
         """The segment as it would be sent; the original itself where marks would make it no shorter."""
-        spans = part.spans(kept)
-        text = render(part.text, spans, part.marks)
+        spans, forms = part.spans(kept), part.forms(kept)
+        text = render(part.text, spans, part.marks, forms)
         tokens = self.counter.count(text)
         if tokens >= part.tokens:
             return CompressedSegment(part.text, ((0, len(part.text)),), "passthrough", part.tokens, part.tokens, "nothing gained")
-        return CompressedSegment(text, spans, "compressed", part.tokens, tokens, marks=part.style)
+        return CompressedSegment(text, spans, "compressed", part.tokens, tokens, marks=part.style, forms=forms)
 
     def _unchanged(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
         """Every original, because a part failed; when that was the counter, token counts are unknown and stay zero."""

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import ConfigError
-from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Outcome, Segment, Usage
+from specprefill_agents.types import CompressedSegment, CompressionResult, GapForm, MarkStyle, Outcome, Segment, Usage
 
-VERSION = 1
+VERSION = 2
 """Of the serialized form."""
 
 
@@ -79,11 +79,11 @@ class Session:
 
 def _pack(decision: CompressedSegment) -> list[Any]:
     spans = [list(span) for span in decision.spans]
-    return [decision.outcome, decision.original_tokens, decision.kept_tokens, decision.reason, decision.marks, spans]
+    return [decision.outcome, decision.original_tokens, decision.kept_tokens, decision.reason, decision.marks, spans, list(decision.forms)]
 
 
 def _unpack(row: Sequence[Any]) -> CompressedSegment:
-    outcome, original, kept, reason, marks, spans = row
+    outcome, original, kept, reason, marks, spans, forms = row
     return CompressedSegment(
         text="",
         spans=tuple((int(start), int(end)) for start, end in spans),
@@ -92,4 +92,5 @@ def _unpack(row: Sequence[Any]) -> CompressedSegment:
         kept_tokens=int(kept),
         reason=str(reason),
         marks=cast(MarkStyle, marks),
+        forms=tuple(cast(GapForm, form) for form in forms),
     )

@@ -24,6 +24,11 @@ MarkStyle: TypeAlias = Literal["full", "brief", "none"]
 """How gaps are marked: with what they hide, as briefly as possible (small budgets), or not at all (no budget)."""
 
 
+GapForm: TypeAlias = Literal["plain", "item", "member"]
+"""How a gap is marked: in words on a line of its own or between words, as an item of a JSON array, or as a member of a
+JSON object."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One text of a conversation with its kind, and where it came from.
@@ -63,7 +68,7 @@ class Unit:
 class CompressedSegment:
     """What is forwarded for one segment: `text`, and the character `spans` of the original that it shows.
 
-    `text` is derivable from the original, `spans` and `marks`. `reason` says why a segment was not compressed ("" where
+    `text` is derivable from the original, `spans`, `marks` and `forms` (of each gap in order; none: all plain). `reason` says why a segment was not compressed ("" where
     it was). Token counts are in target tokens.
     """
 
@@ -74,6 +79,7 @@ class CompressedSegment:
     kept_tokens: int
     reason: str = ""
     marks: MarkStyle = "full"
+    forms: tuple[GapForm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from specprefill_agents.prompt.units import split_lines
 from specprefill_agents.scoring import head_search
 from specprefill_agents.scoring.calibration import CalibrationPlan, calibrate, candidate_layers, prefixes
 from specprefill_agents.scoring.context_keys import ContextKeys
-from specprefill_agents.scoring.head_search import KEEPS, Choice, Layout, Recall, Trial, measured, search, touched
+from specprefill_agents.scoring.head_search import KEEPS, Choice, Recall, TokenUnits, Trial, measured, search, touched
 from specprefill_agents.scoring.key_index import attention_mass, load_key_index
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.needles import KINDS, Example, make_examples
@@ -127,7 +127,7 @@ def test_simulated_scores_and_selection_are_those_of_the_product(examples: list[
         units = split_lines(example.text, 48, 192)
         offsets = _tokens(example.text)
         masses = np.random.default_rng(0).random((2, len(offsets))).astype(np.float32)
-        layout = Layout.of(units, offsets)
+        layout = TokenUnits.of(units, offsets)
         scores = layout.scores(masses)
         kept = layout.kept(scores)
         for row in range(2):
@@ -145,7 +145,7 @@ def _planted(strength: dict[int, float], heads: int = 6, questions: int = 24) ->
     text = "".join(f"line {n} of a context that is only there to be cut into units\n" for n in range(60))
     units = split_lines(text, 48, 192)
     offsets = _tokens(text)
-    layout = Layout.of(units, offsets)
+    layout = TokenUnits.of(units, offsets)
     trials = []
     for number in range(questions):
         unit = units[int(rng.integers(len(units)))]
@@ -267,7 +267,7 @@ def test_bm25_alone_does_not_solve_the_material(examples: list[Example]) -> None
     shares = []
     for example in examples:
         units = split_lines(example.text, 48, 192)
-        layout = Layout.of(units, _tokens(example.text))
+        layout = TokenUnits.of(units, _tokens(example.text))
         for question in example.questions:
             trial = Trial(example.kind, np.zeros((1, 1), np.float32), layout, touched(units, question.needles))
             (scores,) = LexicalScorer().score([example.text], question.text)

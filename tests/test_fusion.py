@@ -10,9 +10,10 @@ from hypothesis import given
 
 from specprefill_agents import TokenScores
 from specprefill_agents.prompt.units import split_blocks, split_lines
+from specprefill_agents.prompt.units.layout import LayoutBuilder
 from specprefill_agents.scoring.base import check_scores
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
-from specprefill_agents.scoring.fusion import FusionScorer, Member, block_best, scores_at
+from specprefill_agents.scoring.fusion import FusionScorer, Member, block_best, scores_at, units_of
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.types import Unit
 from tests.strategies import QUERIES, TEXTS
@@ -58,9 +59,15 @@ def test_members_are_added_with_their_best_token_scaled_to_their_weight() -> Non
 
 
 def test_the_best_token_lifts_its_block_and_no_other() -> None:
-    offsets = np.array([[0, 2], [2, 4], [10, 12]])
-    lifted = block_best(np.array([1.0, 3.0, 2.0]), offsets, [Unit(0, 10), Unit(10, 20)])
-    assert lifted.tolist() == [3.0, 3.0, 2.0]
+    builder = LayoutBuilder("plain")
+    for end in (2, 10, 20):
+        if end == 20:
+            builder.begin_block()
+        builder.add(end)
+    layout = builder.build()
+    units = units_of(np.array([[0, 2], [2, 4], [10, 12]]), layout)
+    assert units.tolist() == [0, 1, 2]
+    assert block_best(np.array([1.0, 3.0, 2.0]), units, layout).tolist() == [3.0, 3.0, 2.0]
 
 
 def test_scores_of_another_tokenization_are_read_where_tokens_start() -> None:

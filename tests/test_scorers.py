@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specprefill_agents import Scorer
+from specprefill_agents.prompt.units import Limits
 from specprefill_agents.scoring.base import check_scores, scorer_fingerprint
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.identifiers import IdentifierScorer, identifiers
@@ -32,7 +33,7 @@ def test_scores_are_well_formed_and_independent_of_order(make: Callable[[], Scor
 
 def test_bm25_prefers_the_unit_with_the_rare_words_of_the_question() -> None:
     text = "the cat sat on the mat all day\nthe zebra crossed a river\nthe cat slept\n"
-    (scores,) = LexicalScorer((10, 60)).score([text], "where did the zebra go")
+    (scores,) = LexicalScorer(Limits(10, 60)).score([text], "where did the zebra go")
     assert scores.scores.argmax() == 1
 
 

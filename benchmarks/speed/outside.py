@@ -19,7 +19,8 @@ from benchmarks.speed.timing import interleaved, milliseconds, spread_per_size
 from specprefill_agents import CompressionConfig, Compressor, Segment
 from specprefill_agents.accounting.tokens import TokenCounter, counter_for
 from specprefill_agents.observe.audit import LoggingAudit
-from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.prompt.units import DEFAULT_LIMITS
+from specprefill_agents.prompt.units.detect import plain_layout
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.storage.layered import LayeredKeyCache, LayeredQueryCache, ScorerCaches
@@ -109,12 +110,11 @@ def _stages(
     subject: Subject, texts: Mapping[int, str], key_scores: Callable[[list[str]], object], query: str
 ) -> dict[str, dict[str, float]]:
     """Three of the stages alone: splitting into units (done once by each of BM25, fusion and compressor), BM25, key index."""
-    unit_chars = CompressionConfig().unit_chars
-    lexical = LexicalScorer(unit_chars)
+    lexical = LexicalScorer()
     found: dict[str, dict[str, float]] = {}
     for tokens, text in texts.items():
         stages: dict[str, Callable[[], object]] = {
-            "units": partial(split_lines, text, *unit_chars),
+            "units": partial(plain_layout, text, DEFAULT_LIMITS),
             "bm25": partial(lexical.score, [text], query),
             "key_index": partial(key_scores, [text]),
         }

@@ -19,7 +19,6 @@ from typing import Any
 from benchmarks.speed.plan import Subject
 from benchmarks.speed.text import questions as ask
 from benchmarks.speed.timing import milliseconds, ratio, seconds_of
-from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.loading import Draft
 from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.fusion import LEXICAL_WEIGHT, FusionScorer, Member
@@ -33,8 +32,7 @@ SIZE_LIMIT = 2**30
 
 def fused(scorer: Scorer) -> FusionScorer:
     """The default scorer over a key index."""
-    unit_chars = CompressionConfig().unit_chars
-    return FusionScorer([Member(scorer), Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT)], unit_chars)
+    return FusionScorer([Member(scorer), Member(LexicalScorer(), LEXICAL_WEIGHT)])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,15 @@ class Scorer(Protocol):
         ...
 
 
+def score_titled(scorer: Scorer, contexts: Sequence[str], query: str, titles: Sequence[str | None]) -> list[TokenScores]:
+    """`scorer.score`, with the contexts' `titles` (None where there is none) as third argument for a scorer that takes
+    them: one with a true attribute `takes_titles`."""
+    if getattr(scorer, "takes_titles", False):
+        scores: list[TokenScores] = scorer.score(contexts, query, titles)  # type: ignore[call-arg]
+        return scores
+    return scorer.score(contexts, query)
+
+
 def scorer_fingerprint(scorer: Scorer) -> str:
     """What identifies a scorer's behaviour in decision keys: its `fingerprint` attribute, else its class name."""
     return str(getattr(scorer, "fingerprint", type(scorer).__qualname__))

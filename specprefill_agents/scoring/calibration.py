@@ -21,9 +21,20 @@ from numpy.typing import NDArray
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.loading import Draft
 from specprefill_agents.errors import ConfigError, DraftError
-from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.prompt.units import DEFAULT_LIMITS, layout_of
 from specprefill_agents.scoring.context_keys import ContextKeys
-from specprefill_agents.scoring.head_search import KEEPS, Choice, Layout, Recall, Trial, best_singles, is_gain, measured, search, touched
+from specprefill_agents.scoring.head_search import (
+    KEEPS,
+    Choice,
+    Recall,
+    TokenUnits,
+    Trial,
+    best_singles,
+    is_gain,
+    measured,
+    search,
+    touched,
+)
 from specprefill_agents.scoring.key_index import POOL_TOKENS, KeyIndexScorer, attention_mass, average_pool
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.needles import KINDS, Example, make_examples
@@ -166,8 +177,8 @@ def _trials(reader: _Reader, examples: Sequence[Example], prefix: str, notify: N
     for number, example in enumerate(examples, 1):
         notify(f"{number}/{len(examples)} {example.kind}")
         offsets, masses = reader.masses(example, prefix)
-        units = split_lines(example.text, *CompressionConfig().unit_chars)
-        layout = Layout.of(units, offsets)
+        units = layout_of(example.text, DEFAULT_LIMITS).units
+        layout = TokenUnits.of(units, offsets)
         for question, mass in zip(example.questions, masses, strict=True):
             yield Trial(example.kind, mass, layout, touched(units, question.needles))
 
@@ -208,9 +219,9 @@ def _bm25(examples: Sequence[Example], trials: Sequence[Trial]) -> Recall:
     asked = iter(trials)
     rows, kinds = [], []
     for example in examples:
-        units = split_lines(example.text, *config.unit_chars)
+        units = layout_of(example.text, DEFAULT_LIMITS).units
         for question in example.questions:
-            (scores,) = LexicalScorer(config.unit_chars).score([example.text], question.text)
+            (scores,) = LexicalScorer().score([example.text], question.text)
             found = unit_scores(units, scores, config.neighbour_bonus)
             rows.append(next(asked).recall_of_units(found[None].astype(np.float32))[0])
             kinds.append(example.kind)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.prompt.units import DEFAULT_LIMITS, Limits, layout_of
 from specprefill_agents.scoring.words import words
 from specprefill_agents.types import TokenScores
 
@@ -15,17 +15,17 @@ from specprefill_agents.types import TokenScores
 class RandomScorer:
     """A uniform random score per unit, which depends on the seed and the context alone."""
 
-    def __init__(self, seed: int = 0, unit_chars: tuple[int, int] = (48, 192)) -> None:
+    def __init__(self, seed: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
         self._seed = seed
-        self._unit_chars = unit_chars
-        self.fingerprint = f"random:{seed}:{unit_chars}"
+        self._limits = limits
+        self.fingerprint = f"random:{seed}:{limits}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One random number per unit: one per word would favour long units, whose best word counts."""
         return [self._score(context) for context in contexts]
 
     def _score(self, context: str) -> TokenScores:
-        units = split_lines(context, *self._unit_chars)
+        units = layout_of(context, self._limits).units
         offsets = np.array([(unit.start, unit.end) for unit in units], dtype=np.int64).reshape(-1, 2)
         digest = hashlib.sha256(f"{self._seed}:{context}".encode("utf-8", "surrogatepass")).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))

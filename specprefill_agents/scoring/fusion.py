@@ -1,9 +1,10 @@
-"""Several scorers as one: their scores on a common scale, added, and every token lifted by the best of its block.
+"""Several scorers as one: their scores on a common scale, added; then documents lifted that the best units name, and
+every token lifted by the best of its block.
 
-The lift is what lets a function, a record, a paragraph or a turn win as a whole: where one token of a block answers the
-question, the rest of the block is likelier to matter than a lone resemblance elsewhere.
+The lift by block is what lets a function, a record, a paragraph or a turn win as a whole: where one token of a block
+answers the question, the rest of the block is likelier to matter than a lone resemblance elsewhere.
 
-Axes: T tokens of the first member, M those of another, K blocks.
+Axes: C contexts, T tokens of the first member, M those of another, U units of a context.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.prompt.units import BLOCK_CHARS, split_blocks, split_lines
+from specprefill_agents.prompt.units import DEFAULT_LIMITS, Layout, Limits, layout_of
 from specprefill_agents.scoring.base import Scorer, scorer_fingerprint
-from specprefill_agents.types import TokenScores, Unit
+from specprefill_agents.scoring.links import Source, best_sources, link_scores
+from specprefill_agents.types import TokenScores
 
 BLOCK_WEIGHT = 0.6
 LEXICAL_WEIGHT = 0.5
 IDENTIFIER_WEIGHT = 0.3
+LINK_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,50 +35,61 @@ class Member:
 
 
 class FusionScorer:
-    """Weighted sum of its members' scores per token of the first member, plus `block_weight` times the block's best.
+    """Weighted sum of its members' scores per token of the first member; contexts whose titles the best units name gain
+    `link_weight` times those units' scores; then every token gains `block_weight` times the best of its block.
 
-    Blocks end where units of `unit_chars` end and hold at most `block_chars` characters.
+    Units and blocks are those of `layout_of` with `limits`.
     """
+
+    takes_titles = True
 
     def __init__(
         self,
         members: Sequence[Member],
-        unit_chars: tuple[int, int] = (48, 192),
+        limits: Limits = DEFAULT_LIMITS,
         block_weight: float = BLOCK_WEIGHT,
-        block_chars: int = BLOCK_CHARS,
+        link_weight: float = LINK_WEIGHT,
     ) -> None:
         self._members = tuple(members)
-        self._unit_chars = unit_chars
+        self._limits = limits
         self._block_weight = block_weight
-        self._block_chars = block_chars
+        self._link_weight = link_weight
 
     @property
     def fingerprint(self) -> str:
-        """The members' fingerprints with their weights, and the block settings."""
+        """The members' fingerprints with their weights, and the settings of links and blocks."""
         parts = "+".join(f"{member.weight:g}*{scorer_fingerprint(member.scorer)}" for member in self._members)
-        return f"fusion({parts};{self._block_weight:g}:{self._block_chars}:{self._unit_chars})"
+        return f"fusion({parts};{self._link_weight:g};{self._block_weight:g}:{self._limits})"
 
-    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
-        """Fused importance at the first member's offsets, in [0, sum of weights * (1 + block_weight)]."""
+    def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
+        """Fused importance at the first member's offsets, at least 0. `titles` names the contexts, None those without one."""
         results = [member.scorer.score(contexts, query) for member in self._members]
-        scales = [_scale(part, member.weight) for part, member in zip(results, self._members, strict=True)]
-        return [self._fused(context, [part[index] for part in results], scales) for index, context in enumerate(contexts)]
+        totals = _sums(results, [member.weight for member in self._members])
+        offsets = [part.offsets for part in results[0]]
+        layouts = [layout_of(context, self._limits) for context in contexts]
+        units = [units_of(own, layout) for own, layout in zip(offsets, layouts, strict=True)]
+        if sum(title is not None for title in titles) > 1:
+            sources = [
+                Source(index, context[unit.start : unit.end], score)
+                for index, (context, layout, total, which) in enumerate(zip(contexts, layouts, totals, units, strict=True))
+                for unit, score in zip(layout.units, _best(total, which, len(layout.units)).tolist(), strict=True)
+            ]
+            for total, link in zip(totals, link_scores(titles, best_sources(sources)), strict=True):
+                total += self._link_weight * link
+        for total, layout, which in zip(totals, layouts, units, strict=True):
+            total += self._block_weight * block_best(total, which, layout)
+        return [TokenScores(part.offsets, total, part.cached) for part, total in zip(results[0], totals, strict=True)]
 
-    def _fused(self, context: str, parts: Sequence[TokenScores], scales: Sequence[float]) -> TokenScores:
-        first = parts[0]
-        total = np.zeros(len(first.scores))
-        for part, scale in zip(parts, scales, strict=True):
-            total += scale * scores_at(part, first.offsets)
-        if len(total):
-            blocks = split_blocks(context, split_lines(context, *self._unit_chars), self._block_chars)
-            total += self._block_weight * block_best(total, first.offsets, blocks)
-        return TokenScores(first.offsets, total, first.cached)
 
-
-def _scale(results: Sequence[TokenScores], weight: float) -> float:
-    """What brings the best token of a call to `weight`; 0 where no token scores at all."""
-    best = max((float(result.scores.max()) for result in results if len(result.scores)), default=0.0)
-    return weight / best if best > 0 else 0.0
+def _sums(results: Sequence[Sequence[TokenScores]], weights: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Per context the weighted sum (T,) of all members, each scaled so that its best token of the call counts 1."""
+    totals = [np.zeros(len(part.scores)) for part in results[0]]
+    for parts, weight in zip(results, weights, strict=True):
+        best = max((float(part.scores.max()) for part in parts if len(part.scores)), default=0.0)
+        if best > 0:
+            for total, part, first in zip(totals, parts, results[0], strict=True):
+                total += weight / best * scores_at(part, first.offsets)
+    return totals
 
 
 def scores_at(scores: TokenScores, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -88,11 +102,23 @@ def scores_at(scores: TokenScores, offsets: NDArray[np.int64]) -> NDArray[np.flo
     return scores.scores[index]
 
 
-def block_best(scores: NDArray[np.float64], offsets: NDArray[np.int64], blocks: Sequence[Unit]) -> NDArray[np.float64]:
-    """For each token (T,) the best score of the block (K) that it starts in."""
-    starts = np.array([block.start for block in blocks])
-    which = np.maximum(np.searchsorted(starts, offsets[:, 0], side="right") - 1, 0)
-    best = np.zeros(len(blocks))
-    np.maximum.at(best, which, scores)
-    lifted: NDArray[np.float64] = best[which]
+def units_of(offsets: NDArray[np.int64], layout: Layout) -> NDArray[np.intp]:
+    """For each token (T,) the index of the unit that it starts in."""
+    starts = np.array([unit.start for unit in layout.units])
+    return np.maximum(np.searchsorted(starts, offsets[:, 0], side="right") - 1, 0)
+
+
+def block_best(scores: NDArray[np.float64], units: NDArray[np.intp], layout: Layout) -> NDArray[np.float64]:
+    """For each token (T,), in unit `units` (T,) of `layout`, the best score of its block."""
+    if not len(scores):
+        return scores
+    blocks = np.array(layout.blocks)[units]
+    lifted: NDArray[np.float64] = _best(scores, blocks, layout.blocks[-1] + 1)[blocks]
     return lifted
+
+
+def _best(scores: NDArray[np.float64], groups: NDArray[np.intp], count: int) -> NDArray[np.float64]:
+    """The best score of each of `count` groups, 0 for a group without tokens."""
+    best = np.zeros(count)
+    np.maximum.at(best, groups, scores)
+    return best

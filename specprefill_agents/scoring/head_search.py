@@ -32,7 +32,7 @@ POOL_HEADS = 14
 
 
 @dataclass(frozen=True)
-class Layout:
+class TokenUnits:
     """Where the units of one context lie in its tokens: shared by all its questions.
 
     `tokens` (P,) are token indices grouped by unit, `first` where each group begins, `filled` the unit of each group;
@@ -45,7 +45,7 @@ class Layout:
     costs: NDArray[np.int64]
 
     @classmethod
-    def of(cls, units: Sequence[Unit], offsets: NDArray[np.int64]) -> Layout:
+    def of(cls, units: Sequence[Unit], offsets: NDArray[np.int64]) -> TokenUnits:
         """Units that tile a text, and the character offsets (T, 2) of its tokens."""
         starts = np.array([unit.start for unit in units])
         begins = np.maximum(np.searchsorted(starts, offsets[:, 0], side="right") - 1, 0)
@@ -90,7 +90,7 @@ class Trial:
 
     kind: str
     masses: NDArray[np.float32]
-    layout: Layout
+    layout: TokenUnits
     needles: NDArray[np.bool_]
 
     def recall(self, masses: NDArray[np.float32]) -> NDArray[np.float64]:

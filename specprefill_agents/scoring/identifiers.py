@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.prompt.units import DEFAULT_LIMITS, Limits, layout_of
 from specprefill_agents.types import TokenScores
 
 _CANDIDATE = re.compile(r"\w(?:[\w./:@+-]*\w)?")
@@ -35,13 +35,13 @@ class IdentifierScorer:
     Rarity is ln(1 + (n - df + 0.5) / (df + 0.5)) over the units of all contexts of the call.
     """
 
-    def __init__(self, unit_chars: tuple[int, int] = (48, 192)) -> None:
-        self._unit_chars = unit_chars
-        self.fingerprint = f"identifiers:{REACH}:{unit_chars}"
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self.fingerprint = f"identifiers:{REACH}:{limits}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit, zero where the question names no identifier; its offsets are the units."""
-        units = [split_lines(context, *self._unit_chars) for context in contexts]
+        units = [layout_of(context, self._limits).units for context in contexts]
         offsets = [np.array([(unit.start, unit.end) for unit in part], dtype=np.int64).reshape(-1, 2) for part in units]
         scores = [np.zeros(len(part)) for part in units]
         total = sum(map(len, units))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specprefill_agents.prompt.units import split_lines
+from specprefill_agents.prompt.units import DEFAULT_LIMITS, Limits, layout_of
 from specprefill_agents.scoring.words import content_words, words_between
 from specprefill_agents.types import TokenScores, Unit
 
@@ -24,14 +24,14 @@ B = 0.75
 class LexicalScorer:
     """Scores every word of a unit with the unit's BM25 score for the query; all contexts of a call are one collection."""
 
-    def __init__(self, unit_chars: tuple[int, int] = (48, 192)) -> None:
-        self._unit_chars = unit_chars
-        self.fingerprint = f"bm25:{K1}:{B}:{unit_chars}"
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self.fingerprint = f"bm25:{K1}:{B}:{limits}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit; its offsets are the units themselves."""
         terms = sorted({word for word, _ in content_words(query)})
-        units = [split_lines(context, *self._unit_chars) for context in contexts]
+        units = [layout_of(context, self._limits).units for context in contexts]
         bags = [[_bag(context, u, frozenset(terms)) for u in part] for context, part in zip(contexts, units, strict=True)]
         everything = [bag for part in bags for bag in part]
         document_frequency = Counter(word for bag in everything for word in bag.terms)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import locate
 from specprefill_agents.errors import ConfigError, missing_extra
-from specprefill_agents.scoring.base import Scorer
+from specprefill_agents.prompt.units import Limits
+from specprefill_agents.scoring.base import Scorer, score_titled
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.fusion import IDENTIFIER_WEIGHT, LEXICAL_WEIGHT, FusionScorer, Member
@@ -44,9 +45,11 @@ class LazyScorer:
         """The inner scorer's fingerprint; loads it."""
         return str(getattr(self.inner, "fingerprint", type(self.inner).__qualname__))
 
-    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
-        """As the inner scorer."""
-        return self.inner.score(contexts, query)
+    takes_titles = True
+
+    def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
+        """As the inner scorer, which gets `titles` when it takes them."""
+        return score_titled(self.inner, contexts, query, titles)
 
 
 @contextmanager
@@ -64,13 +67,13 @@ def _key_index(draft: str, device: str, disk: ScoreCache | None) -> Scorer:
     return load_key_index(draft, device=device, disk=disk)
 
 
-def _fused(draft: str, device: str, disk: ScoreCache | None, unit_chars: tuple[int, int]) -> Scorer:
+def _fused(draft: str, device: str, disk: ScoreCache | None, limits: Limits) -> Scorer:
     members = [
         Member(_key_index(draft, device, disk)),
-        Member(LexicalScorer(unit_chars), LEXICAL_WEIGHT),
-        Member(IdentifierScorer(unit_chars), IDENTIFIER_WEIGHT),
+        Member(LexicalScorer(limits), LEXICAL_WEIGHT),
+        Member(IdentifierScorer(limits), IDENTIFIER_WEIGHT),
     ]
-    return FusionScorer(members, unit_chars)
+    return FusionScorer(members, limits)
 
 
 def _speculative(draft: str, device: str) -> Scorer:
@@ -83,11 +86,12 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, disk: ScoreC
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given."""
     draft = resolve_draft(draft)
+    limits = Limits(*config.unit_chars)
     makers: dict[str, Callable[[], Scorer]] = {
-        "fused": lambda: LazyScorer(lambda: _fused(draft, device, disk, config.unit_chars)),
+        "fused": lambda: LazyScorer(lambda: _fused(draft, device, disk, limits)),
         "key_index": lambda: LazyScorer(lambda: _key_index(draft, device, disk)),
-        "bm25": lambda: LexicalScorer(config.unit_chars),
-        "random": lambda: RandomScorer(config.seed, config.unit_chars),
+        "bm25": lambda: LexicalScorer(limits),
+        "random": lambda: RandomScorer(config.seed, limits),
         "head_tail": HeadTailScorer,
         "speculative": lambda: LazyScorer(lambda: _speculative(draft, device)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 class Candidate:
     """The units of one text, as numbers: U scores, U costs in tokens, and which are kept before all others.
 
-    `empty_cost` is what the text costs with nothing kept, `gap_cost` what one gap between kept units costs.
+    `needs` (U), when given, holds for each unit the units that must be kept with it. `empty_cost` is what the text costs
+    with nothing kept, `gap_cost` what one gap between kept units costs.
     """
 
     scores: NDArray[np.float64]
@@ -21,27 +22,92 @@ class Candidate:
     forced: NDArray[np.bool_]
     empty_cost: int
     gap_cost: int
+    needs: Sequence[Sequence[int]] = ()
+
+
+class _Choice:
+    """Which units of one candidate are kept so far. Lists: element by element, arrays are slow."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.kept = [False] * len(candidate.scores)
+        self._costs: list[int] = candidate.costs.tolist()
+        self._needs = candidate.needs
+        self._empty_cost = candidate.empty_cost
+        self._gap_cost = candidate.gap_cost
+        self._count = 0
+
+    def keep(self, index: int, left: int) -> int | None:
+        """Keep unit `index` with all that it needs, and return what that costs; None, and nothing kept, beyond `left`."""
+        if not self._needs or not self._needs[index]:
+            cost = self._added(index)
+            if cost > left:
+                return None
+            self._set(index, True)
+            return cost
+        cost = 0
+        wanted = self._missing(index)
+        for each in wanted:
+            cost += self._added(each)
+            self._set(each, True)
+        if cost <= left:
+            return cost
+        for each in wanted:
+            self._set(each, False)
+        return None
+
+    def _missing(self, index: int) -> list[int]:
+        """`index` and what it needs, directly or through others, as far as it is not kept; in the order of the text."""
+        found: set[int] = set()
+        waiting = [index]
+        while waiting:
+            at = waiting.pop()
+            if at not in found and not self.kept[at]:
+                found.add(at)
+                waiting.extend(self._needs[at])
+        return sorted(found)
+
+    def _set(self, index: int, kept: bool) -> None:
+        self.kept[index] = kept
+        self._count += 1 if kept else -1
+
+    def _added(self, index: int) -> int:
+        """Tokens that unit `index` adds: its own, and the gaps it opens beside it less the one it stands in."""
+        before = index > 0 and not self.kept[index - 1]
+        after = index + 1 < len(self.kept) and not self.kept[index + 1]
+        return self._costs[index] + self._gap_cost * (before + after) - (self._gap_cost if self._count else self._empty_cost)
 
 
 def select(candidates: Sequence[Candidate], budget: int) -> list[NDArray[np.bool_]]:
     """Which units to keep, one mask (U,) per candidate: forced ones first, then by falling score, earlier ones first.
 
-    A unit that does not fit is passed over for smaller ones that do. The estimated total stays within `budget`
-    whenever the texts with nothing kept do.
+    A unit comes with all that it needs; what does not fit is passed over for smaller ones that do. At last, units
+    shorter than the marks they would be replaced by are kept. The estimated total stays within `budget` whenever the
+    texts with nothing kept do.
     """
-    kept = [[False] * len(candidate.scores) for candidate in candidates]  # lists: element by element, arrays are slow
-    costs = [candidate.costs.tolist() for candidate in candidates]
-    is_empty = [True] * len(candidates)
+    choices = [_Choice(candidate) for candidate in candidates]
     left = budget - sum(candidate.empty_cost for candidate in candidates)
-    for which, index in ranking(candidates):
-        candidate = candidates[which]
-        added = costs[which][index] + candidate.gap_cost * _gaps_opened(kept[which], index)
-        added -= candidate.empty_cost if is_empty[which] else candidate.gap_cost
-        if added <= left:
-            kept[which][index] = True
-            is_empty[which] = False
-            left -= added
-    return [np.array(mask, dtype=np.bool_) for mask in kept]
+    order = ranking(candidates)
+    left = _take(choices, order, left)
+    for choice in choices:
+        if any(choice.kept):
+            _close_small_gaps(choice)
+    return [np.array(choice.kept, dtype=np.bool_) for choice in choices]
+
+
+def _take(choices: Sequence[_Choice], order: Iterable[tuple[int, int]], left: int) -> int:
+    """Keep what fits in `order`; returns what is left."""
+    for which, index in order:
+        if not choices[which].kept[index]:
+            cost = choices[which].keep(index, left)
+            left -= cost or 0
+    return left
+
+
+def _close_small_gaps(choice: _Choice) -> None:
+    """Keep each unit that costs no more than the gap that it makes."""
+    for index, kept in enumerate(choice.kept):
+        if not kept:
+            choice.keep(index, 0)
 
 
 def ranking(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
@@ -54,10 +120,3 @@ def ranking(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
     forced = np.concatenate([candidate.forced for candidate in candidates])
     order = np.lexsort((index, which, -scores, ~forced))
     return list(zip(which[order].tolist(), index[order].tolist(), strict=True))
-
-
-def _gaps_opened(kept: Sequence[bool], index: int) -> int:
-    """How many of a unit's neighbours are there and left out: each side where a gap mark would stand beside it."""
-    before = index > 0 and not kept[index - 1]
-    after = index + 1 < len(kept) and not kept[index + 1]
-    return before + after

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from specprefill_agents.prompt.units import Layout
 from specprefill_agents.types import TokenScores, Unit
 
 
@@ -19,7 +20,7 @@ def unit_scores(units: Sequence[Unit], tokens: TokenScores, neighbour_bonus: flo
     A token counts for every unit it overlaps; a unit without tokens scores zero.
     """
     best = np.zeros(len(units))
-    if len(units) and len(tokens.scores):
+    if len(best) and len(tokens.scores):
         starts = np.array([unit.start for unit in units])
         first = np.maximum(np.searchsorted(starts, tokens.offsets[:, 0], side="right") - 1, 0)
         last = np.maximum(np.searchsorted(starts, tokens.offsets[:, 1] - 1, side="right") - 1, first)
@@ -29,3 +30,9 @@ def unit_scores(units: Sequence[Unit], tokens: TokenScores, neighbour_bonus: flo
     after = np.concatenate([best[1:], [0.0]])[: len(best)]
     scores: NDArray[np.float64] = best + neighbour_bonus * np.maximum(before, after)
     return scores
+
+
+def lifted(scores: Sequence[NDArray[np.float64]], layouts: Sequence[Layout]) -> list[NDArray[np.float64]]:
+    """Unit scores (U,) of the texts of one call on a scale where the best unit has 1, plus what each layout adds."""
+    best = max((float(part.max()) for part in scores if len(part)), default=0.0)
+    return [part / (best or 1.0) + np.array(layout.lift) for part, layout in zip(scores, layouts, strict=True)]

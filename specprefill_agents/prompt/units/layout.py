@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from specprefill_agents.types import Unit
+from specprefill_agents.types import GapForm, Unit
 
 ContentKind: TypeAlias = Literal["plain", "prose", "markdown", "code", "json", "table", "log", "diff", "grep", "markup"]
 """What a text is made of, as far as cutting it is concerned."""
-
-GapForm: TypeAlias = Literal["plain", "item", "member"]
-"""How a gap that starts with a unit is marked: in words on a line of their own or between words, as an item of a JSON
-array, or as a member of a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +24,9 @@ class Limits:
     min_chars: int = 48
     max_chars: int = 192
     block_chars: int = 1_500
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
