@@ -95,9 +95,9 @@ def _part(name: str, lines: Sequence[str], wanted: tuple[int, int], at: int, max
     """The `wanted` lines from character `at` of the first on, or as many as fit; the last that fits is whole if possible."""
     first, last = wanted
     text = "".join(lines[first - 1 : last])[at:]
-    begins = f"{first}, from character {at + 1} on," if at else f"{first}"
+    since = f", from character {at + 1} of line {first} on" if at else ""
     if len(text) <= max_chars:
-        return f"[expanded {name}: lines {begins}-{last} of {len(lines)}]\n{text}"
+        return f"[expanded {name}: lines {first}-{last} of {len(lines)}{since}]\n{text}"
     shown = text[:max_chars]
     whole = shown[: shown.rfind("\n") + 1]
     if whole:
@@ -106,7 +106,7 @@ def _part(name: str, lines: Sequence[str], wanted: tuple[int, int], at: int, max
     else:
         until = first
         more = f"start_line={first}, start_char={at + max_chars + 1} and end_line={last}"
-    return f"[expanded {name}: lines {begins}-{until} of {len(lines)}; to read on, call {EXPAND_TOOL} with {more}]\n{shown}"
+    return f"[expanded {name}: lines {first}-{until} of {len(lines)}{since}; to read on, call {EXPAND_TOOL} with {more}]\n{shown}"
 
 
 def _matches(name: str, lines: Sequence[str], wanted: tuple[int, int], pattern: str, max_chars: int) -> str:
