@@ -14,7 +14,7 @@ from specprefill_agents.prompt.units.layout import Limits
 from specprefill_agents.prompt.units.long_sentences import cut_long, is_inside_character
 from specprefill_agents.types import Span
 
-WRAP_WIDTHS = range(40, 141)
+WRAP_WIDTHS = range(40, 201)
 """Widths to which people and programs wrap lines, in columns."""
 
 _SPACED = ".!?…‽"
@@ -34,7 +34,7 @@ _PHRASE_BORDER = re.compile(rf"(?:{_BORDER.pattern})|(?<=[{_PHRASES}])[ \u00a0\u
 _WIDE = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003ffff]+")
 _BULLET = re.compile(r"\s*(?:[-*+•–]|\d{1,3}[.)])\s")
 _EMPTY_LINE = re.compile(r"\n[^\S\r\n]*\r?\n|\r[^\S\r\n]*\r")
-_FIRST_WORD = re.compile(r"\s*\S{0,140}")
+_FIRST_WORD = re.compile(r"\s*\S{0,200}")
 
 _BEFORE_NAMES = frozenset(
     "mr mrs ms mx dr prof st gen col maj capt lt sgt rev hon gov sen rep pres sr sra mme mlle hr fr vs cf viz al approx ca bzw vgl".split()
