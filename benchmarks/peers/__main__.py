@@ -1,0 +1,202 @@
+"""Needle recall of other compressors, on the rows, the budgets and the draft weights that the library is measured with.
+
+    python -m benchmarks.peers --system longllmlingua --draft DIR --sets nq_20doc,agentdojo --n 20 --out FILE --against OURS
+
+A peer runs in an environment of its own, made on first use, behind one worker process. Its replies are kept beside that
+environment, so an interrupted run goes on behind the last one; finished cells are kept in `--out`. `--against` names a
+result of `benchmarks.needles` for the same `--n` and `--seed`, and adds the differences row by row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks import data
+from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.peers import compare
+from benchmarks.peers.environment import SYSTEMS, WORKERS, PeerError, System, interpreter, worker_environment
+from benchmarks.peers.journal import Journal, Peer
+from benchmarks.peers.measure import PEER_METRICS, Measure
+from benchmarks.peers.protocol import Worker
+from benchmarks.results import Cell, Results, cell_key, load, rounded
+from specprefill_agents import CompressionConfig
+from specprefill_agents.accounting.tokens import counter_for
+from specprefill_agents.draft.registry import home
+
+SOURCES = (*sorted(WORKERS.glob("*.py")), *(WORKERS.parent / name for name in ("data.py", "evaluate.py", "metrics.py")))
+"""Files that can change a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure."""
+
+    directory: Path
+    sets: tuple[str, ...]
+    systems: tuple[System, ...]
+    keeps: tuple[float, ...]
+    count: int | None
+    seed: int
+    draft: Path | None
+    threads: int
+
+    def conditions(self) -> dict[str, Any]:
+        """What all cells of one file share."""
+        settings = {
+            "keep_ratios": list(self.keeps),
+            "seed": self.seed,
+            "draft": self.draft.name if self.draft else "none",
+            "device": "cpu",
+            "threads": self.threads,
+            "target_tokenizer": counter_for().name,
+        }
+        return {"benchmark": "peers", "settings": settings, "machine": machine_kind(), "versions": versions()}
+
+    def command(self, system: System) -> list[str]:
+        """The command line of a system's worker."""
+        draft = ["--draft", str(self.draft)] if system.needs_draft else []
+        return [str(interpreter(system)), str(WORKERS / system.worker), *draft, *system.arguments]
+
+    def subject(self, system: System) -> dict[str, str]:
+        """All that decides what a system answers to a request."""
+        worker = hashlib.sha256((WORKERS / system.worker).read_bytes()).hexdigest()
+        weights = fingerprint(self.draft) if system.needs_draft and self.draft else ""
+        return {"system": system.name, "needs": " ".join(system.requirements), "worker": worker, "draft": weights}
+
+    def peer(self, system: System) -> Peer:
+        """The system, with the replies of earlier runs."""
+        journal = Journal(home() / "peers" / f"{system.name}.jsonl", self.subject(system))
+        return Peer(lambda: Worker(self.command(system), worker_environment(self.threads)), journal)
+
+
+def fingerprint(directory: Path) -> str:
+    """16 hex digits of the weights, configuration and tokenizer in `directory`."""
+    digest = hashlib.sha256()
+    for file in sorted([*directory.glob("*.json"), *directory.glob("*.safetensors")]):
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def run_cell(plan: Plan, name: str, system: System, peer: Peer, progress: Progress) -> Cell:
+    """Measure one set under one system at every keep ratio, row by row."""
+    min_tokens = CompressionConfig().min_tokens if data.is_left_alone(name) else 0
+    measure = Measure(peer.compress, counter_for(), min_tokens)
+    rows: list[data.Question | data.Trajectory] = data.sample([*data.load(plan.directory, name)], plan.count, plan.seed)
+    tracked = progress.track(rows, description=f"{name} / {system.name}")
+    outcomes = [[measure.row(row, keep) for keep in plan.keeps] for row in tracked]
+    seconds = round(sum(one.seconds for row in outcomes for one in row), 2)
+    failed = [one.error or "" for row in outcomes for one in row if one.error is not None]
+    columns = {f"{keep:g}": [row[index].metrics for row in outcomes] for index, keep in enumerate(plan.keeps)}
+    return Cell(
+        set=name,
+        scorer=system.name,
+        ids=[row.id for row in rows],
+        rows={keep: {metric: rounded([one[metric] for one in column]) for metric in PEER_METRICS} for keep, column in columns.items()},
+        min_tokens=min_tokens,
+        seconds=seconds,
+        scorer_seconds=seconds,
+        draft_tokens_per_s=None,
+        provenance={
+            "needs": " ".join(system.requirements),
+            **({"failed": f"{len(failed)} requests, first: {failed[0]}"} if failed else {}),
+        },
+    )
+
+
+def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Results:
+    """Run every cell of `plan` that `out` does not hold yet, saving after each; returns all cells of `out` and `plan`.
+
+    Raises ValueError when `out` was measured under other conditions, `PeerError` when a peer cannot be run.
+    """
+    conditions = plan.conditions()
+    results = load(out) if out and out.is_file() else Results(conditions)
+    if results.conditions != conditions:
+        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
+        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
+    code = hashlib.sha256(b"\0".join(file.read_bytes() for file in SOURCES)).hexdigest()[:16]
+    shared = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        for system in plan.systems:
+            subject = plan.subject(system)
+            with plan.peer(system) as peer:
+                for name in plan.sets:
+                    key = cell_key(conditions, code, data.checksum(plan.directory, name), plan.count, subject)
+                    cell = results.get(f"{name}/{system.name}", key)
+                    how = "held already"
+                    if cell is None:
+                        measured = run_cell(plan, name, system, peer, progress)
+                        cell = replace(measured, provenance={**shared, **measured.provenance}, key=key)
+                        how = f"{cell.seconds:.1f} s"
+                        results = results.with_cell(cell)
+                        if out:
+                            results.save(out)
+                    console.print(f"{name}: {len(cell.ids)} rows, {system.name}: {how}")
+    return results
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--system", required=True, help=f"of: {', '.join(SYSTEMS)}; several separated by commas")
+    parser.add_argument("--draft", type=Path, help="folder with the draft's weights (safetensors), for systems that use one")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
+    parser.add_argument("--sets", default="nq_20doc,hotpotqa", help="as in benchmarks.needles (default: %(default)s)")
+    parser.add_argument("--n", type=int, help="rows per set, spread evenly (default: all)")
+    parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--threads", type=int, default=1, help="of the worker (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="JSON file of the results; cells it holds are not measured again")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="result of benchmarks.needles to take differences to")
+    parser.add_argument("--scorer", default="fused", help="the library's scorer in --against (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """The plan a command line asks for. Raises ValueError for what cannot be measured."""
+    asked = options.system.split(",")
+    unknown = [name for name in asked if name not in SYSTEMS]
+    if unknown:
+        raise ValueError(f"unknown system {unknown[0]!r}; there are: {', '.join(SYSTEMS)}")
+    systems = tuple(SYSTEMS[name] for name in asked)
+    if any(system.needs_draft for system in systems) and (options.draft is None or not (options.draft / "config.json").is_file()):
+        raise ValueError("--draft must name a folder with the draft's weights and config.json")
+    keeps = tuple(float(keep) for keep in options.keep.split(","))
+    if not all(0 < keep <= 1 for keep in keeps):
+        raise ValueError("--keep takes numbers in (0, 1]")
+    sets = tuple(data.expand(options.data, options.sets.split(",")))
+    return Plan(options.data, sets, systems, keeps, options.n, options.seed, options.draft, options.threads)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, store, and print tables; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parse(given)
+    try:
+        plan = plan_of(options)
+        results = measure(plan, options.out, shown_command("benchmarks.peers", given), Console(stderr=True))
+        tables = [compare.shares(results), compare.recall(results)]
+        if options.against:
+            tables.append(compare.differences(results, load(options.against), options.scorer))
+    except (ValueError, OSError, PeerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n\n".join(tables))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
