@@ -157,24 +157,20 @@ def scan(text: str, notation: Notation, leaf_chars: int) -> list[Value] | None:
         if match is None:
             return None
         what, start, at = match.lastgroup, at, match.end()
-        if what == "opening":
-            if not may_begin:
+        if what == "closing" or what == "closing_comma":
+            if not may_close or not nesting.finish(match["closing"], start, at):
                 return None
-            nesting.begin(match["opening"], start, at)
-            may_close = True
-            continue
-        if what is None or what == "comma":
-            if not may_begin:
+            if what == "closing_comma" and not nesting.brackets:
                 return None
-            nesting.parts.append(Value(start, at))
-        elif not may_close or not nesting.finish(match["closing"], start, at):
+        elif not may_begin:
             return None
-        may_begin = what is not None and what != "closing"  # behind a comma
-        may_close = not may_begin or notation.allows_last_comma
-        if not nesting.brackets:
-            if may_begin:
-                return None
-            may_begin = True
+        elif what == "opening":
+            nesting.begin(match["opening"], start, at)
+        else:
+            nesting.parts.append(Value(start, at))
+        ends_value = what is None or what == "closing"  # without a comma
+        may_begin = not ends_value or not nesting.brackets
+        may_close = ends_value or what == "opening" or notation.allows_last_comma
     return None if nesting.brackets else nesting.roots
 
 

@@ -19,10 +19,10 @@ IDENTIFIER_LIFT = 0.1
 """For members that hold identifiers, dates or amounts: later calls copy those, so they outlast the rest of a record."""
 
 _IDENTIFIER = re.compile(
-    r"""[:=,\[(-]\s*['"]?              # a value begins
+    r"""(?:['"]\s*[:,]|\w=|[:,\[(-](?=[\s'"]))\s*['"]?   # a value begins
     [^\s'"\d@/]{0,60}[\d@/][^\s'"]{0,60}  # one word with a digit, an @ or a slash in it
     (?:\ [\d:.,+-]{1,20}|\ [A-Z]{3})?  # a date's time, an amount's currency
-    ['"]?\s*(?:[,}\])\n]|\Z)           # and nothing else
+    ['"]?\s*(?:[,}\])\n]|\Z)  # and nothing else
     """,
     re.VERBOSE,
 )
@@ -132,14 +132,15 @@ class _Writer:
 
 def _joined(parts: Sequence[Value], limits: Limits) -> Iterator[Value]:
     """`parts` with short uncut neighbours joined."""
-    held: Value | None = None
+    start = end = parts[0].start if parts else 0
     for part in parts:
-        if held is None:
-            held = part
-        elif held.parts or part.parts or held.end - held.start >= limits.min_chars or part.end - held.start > limits.max_chars:
-            yield held
-            held = part
-        else:
-            held = Value(held.start, part.end)
-    if held is not None:
-        yield held
+        is_full = end - start >= limits.min_chars or part.end - start > limits.max_chars
+        if end > start and (is_full or part.parts):
+            yield Value(start, end)
+            start = end
+        if part.parts:
+            yield part
+            start = part.end
+        end = part.end
+    if end > start:
+        yield Value(start, end)
