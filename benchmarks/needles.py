@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -33,6 +34,7 @@ from specprefill_agents import CompressionConfig, Compressor, Scorer, SpecPrefil
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.scoring.registry import make_scorer
+from specprefill_agents.storage.score_cache import ScoreCache
 
 DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 """Scorers that read no text with a draft; for all others draft tokens per second are reported."""
@@ -89,18 +91,18 @@ class Plan:
 
 
 class Bench:
-    """Runs cells of a plan; holds the one draft and the one key cache that they share.
+    """Runs cells of a plan; holds the drafts, and the keys that all scorers of one draft share.
 
     Raises `ConfigError` or `DraftError` at construction, before anything is measured.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, keys: ScoreCache) -> None:
         self._plan = plan
         for keep in plan.keeps:
             plan.config("bm25", keep, 0)
         self._scorers: dict[str, Scorer] = {}
         for name in plan.scorers:
-            self._scorers[name] = make_scorer(plan.config(name, 0.5, 0), plan.draft, plan.device, None)
+            self._scorers[name] = make_scorer(plan.config(name, 0.5, 0), plan.draft, plan.device, keys)
             self._scorers[name].score(["Loads the draft before any time is taken."], "loaded?")
 
     def run(self, name: str, scorer: str, progress: Progress) -> Cell:
@@ -136,7 +138,11 @@ def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Res
 
     Raises ValueError when `out` was measured under other conditions.
     """
-    bench = Bench(plan)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return _measure(plan, Bench(plan, ScoreCache(Path(folder) / "keys")), out, command, console)
+
+
+def _measure(plan: Plan, bench: Bench, out: Path | None, command: str, console: Console) -> Results:
     conditions = plan.conditions()
     results = load(out) if out and out.is_file() else Results(conditions)
     if results.conditions != conditions:

@@ -23,6 +23,7 @@ from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.errors import ScoringError
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit
+from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
 from specprefill_agents.prompt.render import GapMarks, gap_marks, merge_spans, render
 from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.titles import title_of
@@ -151,7 +152,8 @@ class Compressor:
         done = list(whole)
         for part, compressed in zip(parts, self._choose(parts, scores, budget), strict=True):
             done[part.position] = compressed
-        return _result(done, scorer_ms, sum(score.cached for score in scores), fallback)
+        note = AGGREGATION_NOTE if asks_about_everything(query) else None
+        return _result(done, scorer_ms, sum(score.cached for score in scores), fallback, note)
 
     def _why_not(self, segment: Segment, tokens: int) -> str:
         return protection_reason(segment, tokens, self.config) or ""
@@ -257,6 +259,7 @@ class Compressor:
             "scorer_ms": round(result.usage.scorer_ms, 1),
             "elapsed_ms": round(elapsed_ms, 1),
             "fallback_reason": result.usage.fallback_reason,
+            "note": result.usage.note,
             "segments": [[segment.outcome, segment.reason] for segment in result.segments],
         }
         self.audit.record("compress", fields)
@@ -268,8 +271,12 @@ def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> Com
 
 
 def _result(
-    segments: Sequence[CompressedSegment], scorer_ms: float = 0.0, cache_hits: int = 0, fallback: str | None = None
+    segments: Sequence[CompressedSegment],
+    scorer_ms: float = 0.0,
+    cache_hits: int = 0,
+    fallback: str | None = None,
+    note: str | None = None,
 ) -> CompressionResult:
     original = sum(segment.original_tokens for segment in segments)
     kept = sum(segment.kept_tokens for segment in segments)
-    return CompressionResult(tuple(segments), Usage(original, kept, scorer_ms, cache_hits, fallback))
+    return CompressionResult(tuple(segments), Usage(original, kept, scorer_ms, cache_hits, fallback, note))

@@ -39,7 +39,7 @@ class CompressionConfig:
     | `text_mark` | text | gap mark inside a line |
     | `seed` | integer | of the `random` scorer |
     | `max_scored_tokens` | target tokens, >= 1 | candidates of one call beyond this are scored by `bm25`, not by the draft |
-    | `timeout_s` | seconds, > 0, or None | after this the original is forwarded |
+    | `timeout_s` | seconds, > 0, or None | after this, waiting for other calls of the compressor included, the original is forwarded |
     | `on_error` | `passthrough` or `raise` | what a failing part does to the call |
     """
 

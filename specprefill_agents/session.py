@@ -48,7 +48,7 @@ class Session:
             done = tuple(self._compressor.restore(s, d) for s, d in zip(segments, decided, strict=True))
         original = sum(segment.original_tokens for segment in done)
         kept = sum(segment.kept_tokens for segment in done)
-        return CompressionResult(done, Usage(original, kept, usage.scorer_ms, usage.cache_hits, usage.fallback_reason))
+        return CompressionResult(done, Usage(original, kept, usage.scorer_ms, usage.cache_hits, usage.fallback_reason, usage.note))
 
     def _key(self, segment: Segment) -> str:
         parts = (self._compressor.fingerprint, segment.kind, segment.name or "", segment.id or "", segment.text)

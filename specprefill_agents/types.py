@@ -86,7 +86,8 @@ class CompressedSegment:
 class Usage:
     """Cost and effect of one call. `*_tokens` in target tokens, `scorer_ms` in milliseconds of wall time.
 
-    `fallback_reason` is None when scoring went as configured, otherwise what failed and what was done instead.
+    `fallback_reason` is None when scoring went as configured, otherwise what failed and what was done instead. `note`
+    says what a caller should know of a result that is as configured, such as a question that no part of a text answers.
     """
 
     original_tokens: int = 0
@@ -94,6 +95,7 @@ class Usage:
     scorer_ms: float = 0.0
     cache_hits: int = 0
     fallback_reason: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,5 +90,6 @@ def _joined(results: Sequence[CompressionResult]) -> CompressionResult:
         scorer_ms=sum(u.scorer_ms for u in usages),
         cache_hits=sum(u.cache_hits for u in usages),
         fallback_reason=next((u.fallback_reason for u in usages if u.fallback_reason), None),
+        note=next((u.note for u in usages if u.note), None),
     )
     return CompressionResult(tuple(segment for result in results for segment in result.segments), usage)

@@ -75,3 +75,5 @@ def _compress_one(text: str, args: argparse.Namespace, pool: CompressorPool) -> 
         print(f"specprefill: {result.usage.fallback_reason}", file=sys.stderr)
     elif segment.outcome != "compressed":
         print(f"specprefill: not compressed: {segment.reason}", file=sys.stderr)
+    if result.usage.note:
+        print(f"specprefill: {result.usage.note}", file=sys.stderr)

@@ -122,4 +122,5 @@ def usage_json(usage: Usage) -> dict[str, Any]:
         "kept_tokens": usage.kept_tokens,
         "scorer_ms": round(usage.scorer_ms, 3),
         "fallback_reason": usage.fallback_reason,
+        **({"note": usage.note} if usage.note else {}),
     }
