@@ -81,7 +81,7 @@ def _is_most(verdicts: Iterable[bool]) -> bool:
 def _are_hits(lines: Sequence[str]) -> bool:
     found = _hits(lines)
     paths = {match[1] for match in found}
-    if len(found) < MIN_LINES or not _is_most(bool(_owner_of(line, paths)) for line in lines):
+    if not found or not _is_most(bool(_owner_of(line, paths)) for line in lines):
         return False
     complaints = sum(bool(_COMPLAINT.match(match.string, match.end())) for match in found)
     repeated = sum(before[1] == after[1] for before, after in pairwise(found))

@@ -27,6 +27,11 @@ def sample_lines(text: str) -> list[str]:
     return head_lines(text) + (_lines(text[cut + 1 :]) if cut >= 0 else [])
 
 
+def bounded(text: str) -> str:
+    """The lines of `sample_lines`, as one text that a splitter would take for the same kind."""
+    return text if len(text) <= HEAD_CHARS else "".join(f"{line}\n" for line in sample_lines(text))
+
+
 def _lines(text: str) -> list[str]:
     lines = _ANSI.sub("", text).split("\n")
     if not lines[-1]:

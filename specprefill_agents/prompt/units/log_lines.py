@@ -53,7 +53,7 @@ _TRACE = r"""
   | goroutine\ \d+\ \[ | thread\ '[^'\n]{0,100}'\ (?:\(\d+\)\ )?panicked\ at | Unhandled\ exception\b | Uncaught[ ]
 """
 _FRAME = r"""
-    [^\S\n]+ (?: at\ [^\s] | File\ " | \d{1,4}:\ \ *[^\s] | from\ [^\s]{1,200}:\d | [^\s]{1,200}:\d+\ \+0x )
+    [^\S\n]+ (?: at\ [^\s] | File\ " | \d{1,4}:\ +(?:0x|rust_|__|<|\w+::|main\b) | from\ [^\s]{1,200}:\d | [^\s]{1,200}:\d+\ \+0x )
   | at\ [\w$.<>/]{1,200}\( | File\ "[^"\n]{1,300}",\ line\ \d | \#\d{1,4}\ +[^\s]
 """
 _CONTINUED = r"""
@@ -70,7 +70,9 @@ _FORM = re.compile(
     )""",
     re.VERBOSE,
 )
-_EXCEPTION = re.compile(rf"(?:{ANSI})*(?:E {{2,}})?(?:[\w$]{{1,80}}[.:]{{1,2}}){{0,12}}\w{{0,80}}(?:Error|Exception|Interrupt|Exit)\b")
+_EXCEPTION = re.compile(
+    rf"(?:{ANSI})*(?:E {{2,}})?(?:[\w$]{{1,80}}[.:]{{1,2}}){{0,12}}\w{{0,80}}(?:Error|Exception|Interrupt|Exit)(?: ?\[\w+\])?(?::|[^\S\n]*(?:\n|\Z))"
+)
 
 _LEVEL_LIFTS = {
     **dict.fromkeys("error err fatal critical crit severe alert emerg panic fail failed failure".split(), ERROR_LIFT),
