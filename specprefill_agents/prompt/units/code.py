@@ -1,0 +1,123 @@
+"""Source code: units are whole statements, dragging along the signature and the heads that they stand under.
+
+Reading goes from lines (`code_lines`) to fragments (`code_outline`), their language (`code_languages`), the statements in each
+(`code_tree`), and a layout of the text (`code_layout`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from specprefill_agents.prompt.units.code_languages import Language, grammar_of, likely_languages, looks_like_code
+from specprefill_agents.prompt.units.code_layout import code_layout
+from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_lines
+from specprefill_agents.prompt.units.code_outline import FRAGMENT_CHARS, Stretch, outline
+from specprefill_agents.prompt.units.code_tree import Fragment, Mark, Marks, Role, innermost, mark_statements, parse
+from specprefill_agents.prompt.units.layout import Layout, Limits
+
+if TYPE_CHECKING:
+    from tree_sitter import Parser
+
+__all__ = ["MAX_ERROR_SHARE", "looks_like_code", "split_code"]
+
+MAX_ERROR_SHARE = 0.2
+"""Text with a larger share of its characters in syntax errors is not code of the language it looked like."""
+
+SENSELESS_ERROR_SHARE = 0.5
+"""A fragment with a larger share is cut by its lines."""
+
+MAX_SENSELESS = 16
+"""After so many fragments of that sort the rest of a text is cut by lines: they are the ones that are slow to parse."""
+
+_PROBES = 3
+
+
+def split_code(text: str, limits: Limits) -> Layout | None:
+    """The layout of source code, with line numbers or without; None for text that does not parse in any language known."""
+    languages = likely_languages(text)
+    if not languages:
+        return None
+    lines = read_lines(text)
+    stretches = outline(lines)
+    speaker = _speaker(lines, stretches, languages)
+    if speaker is None:
+        return None
+    reading = _Reading(lines, limits, *speaker)
+    for stretch in stretches:
+        reading.add(stretch)
+    if not reading.size or reading.errors > MAX_ERROR_SHARE * reading.size:
+        return None
+    return code_layout(text, lines, reading.marks.marks, limits)
+
+
+def _speaker(lines: CodeLines, stretches: Sequence[Stretch], languages: Sequence[Language]) -> tuple[Parser, Language] | None:
+    """A parser of the language in which a few fragments have the fewest errors, the likeliest one among equals."""
+    from tree_sitter import Parser
+
+    fragments = [stretch for stretch in stretches if _is_parsable(lines, stretch)]
+    probes = fragments[:: max(1, len(fragments) // _PROBES)][:_PROBES]
+    found: tuple[int, Parser, Language] | None = None
+    for language in languages:
+        grammar = grammar_of(language)
+        if grammar is None or (found and not found[0]):
+            continue
+        parser = Parser(grammar)
+        errors = sum(parse(parser, language, _fragment(lines, probe, ())).errors for probe in probes)
+        if found is None or errors < found[0]:
+            found = (errors, parser, language)
+    return found[1:] if found else None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads stretch after stretch into marks; counts the characters of code and those of them that are not understood."""
+
+    lines: CodeLines
+    limits: Limits
+    parser: Parser
+    language: Language
+    marks: Marks = field(default_factory=Marks)
+    size: int = 0
+    errors: int = 0
+    senseless: int = 0
+    heads: list[tuple[int, ...]] = field(default_factory=list)
+
+    def add(self, stretch: Stretch) -> None:
+        """Read the next stretch; `heads` then holds the marks that lines under it stand under, the outermost first."""
+        heads = self.heads[stretch.parent] if stretch.parent >= 0 else ()
+        if stretch.part == "fragment":
+            self._read(stretch, heads)
+        elif stretch.part != "tail":
+            role: Role = "frame" if stretch.part == "frame" else "statement"
+            mark = Mark(stretch.first, innermost(heads), role, stretch.until, stretch.opens)
+            heads = (*heads, self.marks.add(mark))
+        self.heads.append(heads)
+
+    def _read(self, stretch: Stretch, heads: tuple[int, ...]) -> None:
+        begin = next((line for line in range(stretch.first, stretch.last) if self.lines.indents[line] != BLANK), stretch.last)
+        if begin == stretch.last:
+            return
+        self.marks.add(Mark(begin, innermost(heads), "text", stretch.last))
+        size = self.lines.size(begin, stretch.last)
+        errors = size
+        if self.senseless < MAX_SENSELESS and _is_parsable(self.lines, stretch):
+            fragment = _fragment(self.lines, stretch, heads)
+            parsed = parse(self.parser, self.language, fragment)
+            if parsed.errors <= SENSELESS_ERROR_SHARE * size:
+                mark_statements(parsed, fragment, self.limits, self.marks)
+                errors = parsed.errors
+            else:
+                self.senseless += 1
+        self.size += size
+        self.errors += errors
+
+
+def _is_parsable(lines: CodeLines, stretch: Stretch) -> bool:
+    return stretch.part == "fragment" and lines.size(stretch.first, stretch.last) <= FRAGMENT_CHARS
+
+
+def _fragment(lines: CodeLines, stretch: Stretch, heads: tuple[int, ...]) -> Fragment:
+    margins = lines.margins[stretch.first : stretch.last]
+    return Fragment(lines.code(stretch.first, stretch.last), stretch.first, margins, heads)

@@ -1,0 +1,156 @@
+"""Marks in source code -> its layout: short neighbours joined, long pieces cut by lines, definitions made blocks.
+
+A statement needs the first line of each definition and compound statement around it, up to a handful. Closing brackets on
+lines of their own belong to the statement before them, so that they cost no gap of their own. Comments and docstrings are
+units apart from statements, and statements are lifted over them: a comment says in the words of a question what the code
+beside it does, and would win over that code otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines
+from specprefill_agents.prompt.units.code_tree import Mark, Role
+from specprefill_agents.prompt.units.layout import Layout, LayoutBuilder, Limits
+from specprefill_agents.prompt.units.lines import split_lines
+
+STATEMENT_LIFT = 0.1
+"""Puts a statement before a comment that scores about the same."""
+
+_PROSE: frozenset[Role] = frozenset(["comment", "docstring", "text", "frame"])
+_LIFTED: frozenset[Role] = frozenset(["statement", "frame"])
+_CLOSING = re.compile(r"[\W\d_]*\Z")
+_CLOSING_CHARS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The lines from `first` to before `last` that one mark or several short ones cover; `mark` is the first one's index.
+
+    Its statement ends before line `until`. A piece that `leads` is a comment right above a definition, and goes with it.
+    """
+
+    first: int
+    last: int
+    mark: int
+    until: int
+    leads: bool = False
+
+
+def code_layout(text: str, lines: CodeLines, marks: Sequence[Mark], limits: Limits) -> Layout:
+    """The layout of `text`, which `lines` are the lines of; `marks` are in order, and the first covers what is before it."""
+    pieces = _with_leads(lines, marks, list(_pieces(lines, marks, limits)))
+    writer = _Writer(text, lines, marks, limits)
+    for piece in pieces:
+        writer.add(piece)
+    return writer.builder.build()
+
+
+def _pieces(lines: CodeLines, marks: Sequence[Mark], limits: Limits) -> Iterator[_Piece]:
+    """One piece per mark, or per run of short neighbours of the same sort under the same head."""
+    heads = {mark.parent for mark in marks}
+    held: _Piece | None = None
+    for index, mark in enumerate(marks):
+        last = marks[index + 1].line if index + 1 < len(marks) else len(lines)
+        piece = _Piece(mark.line if index else 0, last, index, mark.until)
+        if held is None:
+            held = piece
+        elif _are_alike(marks[held.mark], mark) and not {held.mark, index} & heads and _fit(lines, held, piece, mark.role, limits):
+            held = replace(held, last=last, until=max(held.until, mark.until))
+        else:
+            yield held
+            held = piece
+    if held is not None:
+        yield held
+
+
+def _are_alike(one: Mark, other: Mark) -> bool:
+    return one.role == other.role and one.parent == other.parent and not (one.opens or other.opens)
+
+
+def _fit(lines: CodeLines, held: _Piece, piece: _Piece, role: Role, limits: Limits) -> bool:
+    """Whether two neighbours are short enough to be one unit, with no blank line between them."""
+    enough = limits.max_chars if role in _PROSE else limits.min_chars
+    is_short = lines.size(held.first, held.last) < enough and lines.size(held.first, piece.last) <= limits.max_chars
+    return is_short and lines.indents[held.last - 1] != BLANK
+
+
+def _with_leads(lines: CodeLines, marks: Sequence[Mark], pieces: Sequence[_Piece]) -> list[_Piece]:
+    """`pieces`, with each comment found out that stands right above a definition."""
+    found: list[_Piece] = []
+    for piece in reversed(pieces):
+        after = found[-1] if found else None
+        is_above = after is not None and (after.leads or marks[after.mark].opens) and marks[after.mark].parent == marks[piece.mark].parent
+        leads = is_above and marks[piece.mark].role == "comment" and lines.indents[piece.last - 1] != BLANK
+        found.append(replace(piece, leads=leads))
+    return found[::-1]
+
+
+class _Writer:
+    """Writes pieces into a layout: their units, and where blocks begin."""
+
+    def __init__(self, text: str, lines: CodeLines, marks: Sequence[Mark], limits: Limits) -> None:
+        self.builder = LayoutBuilder("code")
+        self._text = text
+        self._lines = lines
+        self._marks = marks
+        self._limits = limits
+        self._units: dict[int, int] = {}
+        self._leads: list[int] = []
+        self._block_first = 0
+        self._sort: Role = "statement"
+        self._ends: list[int] = []
+
+    def add(self, piece: _Piece) -> None:
+        """Add the units of `piece`, the next one in the text."""
+        mark = self._marks[piece.mark]
+        if self._begins_block(piece, mark):
+            self.builder.begin_block()
+            self._block_first = piece.first
+        needs = (self._units[mark.parent],) if mark.parent >= 0 else ()
+        first = self._units[piece.mark] = len(self.builder)
+        for end in self._cuts(piece, mark.role):
+            self.builder.add(end, needs=needs, lift=STATEMENT_LIFT if mark.role in _LIFTED else 0.0)
+            needs = needs if mark.role in _PROSE else (first,)
+        if piece.leads:
+            self._leads.extend(range(first, len(self.builder)))
+        else:
+            for lead in self._leads:
+                self.builder.also_needs(lead, (first,))
+            self._leads.clear()
+
+    def _begins_block(self, piece: _Piece, mark: Mark) -> bool:
+        """Whether a definition begins or has ended, the sort of text changes, or the statement would make the block too long."""
+        ended = bool(self._ends) and self._ends[-1] <= piece.first
+        while self._ends and self._ends[-1] <= piece.first:
+            self._ends.pop()
+        if mark.opens:
+            self._ends.append(piece.until)
+        sort: Role = mark.role if mark.role == "frame" or (mark.role == "import" and mark.parent < 0) else "statement"
+        turns, self._sort = sort != self._sort, sort
+        used = self._lines.size(self._block_first, piece.first)
+        is_full = used + self._size(piece) > self._limits.block_chars
+        return not self._leads and (ended or mark.opens or piece.leads or turns or is_full)
+
+    def _size(self, piece: _Piece) -> int:
+        """Characters of the statement that the piece begins, as far as they count for a block."""
+        return min(self._lines.size(piece.first, max(piece.until, piece.last)), self._limits.block_chars)
+
+    def _cuts(self, piece: _Piece, role: Role) -> list[int]:
+        """Ends of the units of `piece`: one, unless it is long."""
+        starts, limits = self._lines.starts, self._limits
+        if self._lines.size(piece.first, piece.last) <= limits.max_chars * (1 if role in _PROSE else 2):
+            return [starts[piece.last]]
+        ends: list[int] = []
+        first = piece.first
+        for line in range(piece.first, piece.last):
+            if line + 1 == piece.last or (self._lines.indents[line] == BLANK and self._lines.indents[line + 1] != BLANK):
+                paragraph = self._text[starts[first] : starts[line + 1]]
+                ends.extend(starts[first] + unit.end for unit in split_lines(paragraph, limits.min_chars, limits.max_chars))
+                first = line + 1
+        if len(ends) > 1 and ends[-1] - ends[-2] <= _CLOSING_CHARS and _CLOSING.match(self._text, ends[-2], ends[-1]):
+            del ends[-2]  # a closing quote or bracket is no unit
+        return ends
