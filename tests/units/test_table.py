@@ -136,6 +136,19 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rows_after_it() -> No
     assert pieces(text)[1:3] == ['1,"x,5\n', "2,y,6\n"]
 
 
+def test_blank_lines_between_rows_belong_to_the_row_before() -> None:
+    assert pieces("id,name\n\n1,Ann\n\n2,Bob\n\n3,Cid\n\n4,Dora\n")[:2] == ["id,name\n\n", "1,Ann\n\n"]
+
+
+def test_separators_inside_colour_codes_separate_no_cells() -> None:
+    assert len(pieces("\x1b[1;31mid,name,place\x1b[0m\n" + "\x1b[1;31m1,Ann,Ulm\x1b[0m\n" * 5)) == 6
+    assert split_table("\x1b[1;31ma;b;c\x1b[0m\n" * 9, LIMITS) is None
+
+
+def test_negative_figures_make_a_table() -> None:
+    assert len(pieces("x,y,z\n" + "-1.5,-2,-3\n" * 5)) == 6
+
+
 def test_figures_are_no_header() -> None:
     assert set(layout_of("1,2,3\n4,5,6\n7,8,9\n", NO_MERGING).needs) == {()}
 

@@ -71,7 +71,8 @@ _FORM = re.compile(
     re.VERBOSE,
 )
 _EXCEPTION = re.compile(
-    rf"(?:{ANSI})*(?:E {{2,}})?(?:[\w$]{{1,80}}[.:]{{1,2}}){{0,12}}\w{{0,80}}(?:Error|Exception|Interrupt|Exit)(?: ?\[\w+\])?(?::|[^\S\n]*(?:\n|\Z))"
+    rf"(?:{ANSI})*(?:E {{2,}})?(?:[\w$]{{1,80}}[.:]{{1,2}}){{0,12}}\w{{0,80}}(?:Error|Exception|Interrupt|Exit)"
+    r"(?: ?\[\w+\])?(?::|[^\S\n]*(?:\n|\Z))"
 )
 
 _LEVEL_LIFTS = {

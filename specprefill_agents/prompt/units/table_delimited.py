@@ -10,6 +10,8 @@ from specprefill_agents.prompt.units.line_sample import HEAD_CHARS, head_lines
 from specprefill_agents.prompt.units.table_parts import LABEL, MIN_ROWS, Part, PartList, lines_of
 
 DELIMITERS = "\t|;,"
+SAMPLE_ROWS = 50
+"""Rows whose cells are compared with what may be their header."""
 MAX_ROW_LINES = 200
 """Lines that one row may have; a quote that is not closed by then was no opening quote."""
 MAX_CAPTIONS = 2
@@ -19,38 +21,38 @@ MIN_AGREEMENT = 0.9
 MIN_LIST_ROWS = 5
 """Rows that it takes where a comma or a pipe could as well be punctuation."""
 
-_OPENERS = tuple(" \t{}[]()<>#/*-")
+_OPENERS = (*" \t{}[]()<>#/*", "- ")
+"""What lines of code and of lists begin with."""
 
 
 def read_delimited(text: str) -> list[Part] | None:
     """The parts of `text` read as rows of separated cells, or None."""
-    sample = head_lines(text)
-    delimiter = delimiter_of(sample, is_cut=len(text) > HEAD_CHARS)
-    if delimiter is None:
+    found = _separator(head_lines(text), is_cut=len(text) > HEAD_CHARS)
+    if found is None:
         return None
-    lines = lines_of(text)
-    rows = list(_rows(lines, delimiter))
-    usual = _usual([_count(row, delimiter) for row in _sample_rows(sample, delimiter)])
-    fits = [_count(row, delimiter) == usual for row in rows]
-    first, last = fits.index(True), len(fits) - fits[::-1].index(True)
-    header = first if _is_header(rows[first : first + 50], delimiter) else -1
+    delimiter, usual = found
+    rows = list(_rows(lines_of(text), delimiter))
+    fits = [at for at, row in enumerate(rows) if _count(row, delimiter) == usual]
+    if not fits:  # separators were part of colour codes, which the sample leaves out
+        return None
+    header = fits[0] if _is_header(rows[fits[0] : fits[0] + SAMPLE_ROWS], delimiter) else -1
     parts = PartList(0)
     for at, row in enumerate(rows):
-        parts.take("header" if at == header else "row" if first <= at < last else "note", [row])
+        parts.take("header" if at == header else "row" if fits[0] <= at <= fits[-1] else "note", [row])
     return parts.parts
 
 
-def delimiter_of(sample: Sequence[str], is_cut: bool) -> str | None:
-    """What separates the cells of the rows in `sample`, whose last row is left out of account when the sample `is_cut`."""
+def _separator(sample: Sequence[str], is_cut: bool) -> tuple[str, int] | None:
+    """What separates the cells of the rows in `sample`, and how often; the last row of one that `is_cut` may be half a row."""
     for delimiter in DELIMITERS:
-        rows = [row for row in _sample_rows(sample, delimiter) if row.strip()]
-        if _separates(delimiter, rows[:-1] if is_cut else rows):
-            return delimiter
+        rows = [row.removesuffix("\n") for row in _rows([line + "\n" for line in sample if line.strip()], delimiter)]
+        if usual := _usual_count(rows[:-1] if is_cut else rows, delimiter):
+            return delimiter, usual
     return None
 
 
-def _separates(delimiter: str, rows: list[str]) -> bool:
-    """Whether nearly all `rows` have as many cells, and look like neither code nor prose; captions and footers have none."""
+def _usual_count(rows: list[str], delimiter: str) -> int:
+    """How many separators nearly all `rows` have; 0 when they do not agree, or look like code or prose."""
     counts = [_count(row, delimiter) for row in rows]
     for _ in range(MAX_CAPTIONS):
         if counts and not counts[0]:
@@ -58,22 +60,22 @@ def _separates(delimiter: str, rows: list[str]) -> bool:
         if counts and not counts[-1]:
             del rows[-1], counts[-1]
     if len(rows) < MIN_ROWS:
-        return False
-    usual = _usual(counts)
-    agreeing = counts.count(usual)
-    if usual == 0 or agreeing < MIN_AGREEMENT * len(rows):
-        return False
-    if delimiter != "|" and (2 * sum(row.startswith(_OPENERS) for row in rows) > len(rows) or all(row.endswith(delimiter) for row in rows)):
-        return False
+        return 0
+    usual, agreeing = Counter(counts).most_common(1)[0]
+    if agreeing < MIN_AGREEMENT * len(rows) or (delimiter != "|" and _reads_as_code(rows, delimiter)):
+        return 0
     spaced = sum(row.count(delimiter + " ") for row in rows)
     is_punctuation = delimiter in ",;" and 2 * spaced > usual * len(rows)
+    if is_punctuation and usual == 1:
+        return 0
     if is_punctuation or (usual == 1 and delimiter != "\t"):
-        return agreeing == len(rows) >= MIN_LIST_ROWS and not (is_punctuation and usual == 1)
-    return True
+        return usual if agreeing == len(rows) >= MIN_LIST_ROWS else 0
+    return usual
 
 
-def _usual(counts: list[int]) -> int:
-    return Counter(counts).most_common(1)[0][0] if counts else 0
+def _reads_as_code(rows: list[str], delimiter: str) -> bool:
+    """Whether most rows begin, or all end, as lines of code and of lists do."""
+    return 2 * sum(row.startswith(_OPENERS) for row in rows) > len(rows) or all(row.endswith(delimiter) for row in rows)
 
 
 def _count(row: str, delimiter: str) -> int:
@@ -81,10 +83,6 @@ def _count(row: str, delimiter: str) -> int:
     if '"' not in row:
         return row.count(delimiter)
     return sum(piece.count(delimiter) for piece in row.split('"')[::2])
-
-
-def _sample_rows(sample: Sequence[str], delimiter: str) -> list[str]:
-    return [row.removesuffix("\n") for row in _rows([line + "\n" for line in sample], delimiter)]
 
 
 def _rows(lines: Sequence[str], delimiter: str) -> Iterator[str]:

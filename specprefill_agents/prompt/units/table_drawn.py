@@ -12,8 +12,9 @@ from specprefill_agents.prompt.units.line_sample import sample_lines
 from specprefill_agents.prompt.units.table_parts import Part, PartList, is_most, sections_of
 
 _DASHES = "-=─━═╌┄"
-_CORNERS = "|:+│┃║┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋╔╗╚╝╠╣╦╩╬╒╕╘╛╞╡╤╧╪╭╮╰╯┡┩╇"
-_RULE = frozenset(_DASHES + _CORNERS + " \t\r")
+_BOX = "│┃║┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋╔╗╚╝╠╣╦╩╬╒╕╘╛╞╡╤╧╪╭╮╰╯┡┩╇"
+_MARKS = "|:+" + _BOX
+_RULE = frozenset(_DASHES + _MARKS + " \t\r")
 _RUNS = re.compile(rf"[{_DASHES}]{{2,}}")
 _BARS = ("|", "│", "┃", "║")
 _FOOTER = re.compile(r"\s*\(?\d+ rows?\b")
@@ -28,7 +29,7 @@ def is_rule(line: str) -> bool:
     body = line.strip()
     if not 3 <= len(body) <= MAX_RULE_CHARS or not _RULE.issuperset(body) or not any(dash in body for dash in _DASHES):
         return False
-    return body[0] in _CORNERS or any(corner in body for corner in _CORNERS) or len(_RUNS.findall(body)) >= 2
+    return any(mark in body for mark in _MARKS) or len(_RUNS.findall(body)) >= 2
 
 
 def read_drawn(text: str) -> list[Part] | None:
@@ -44,7 +45,7 @@ def _drawn_lines(lines: list[str]) -> int:
     rules = [line for line in lines if is_rule(line)]
     if not rules:
         return 0
-    if any(bar in rules[0] for bar in (*_BARS, "+", *_CORNERS[11:])):
+    if any(mark in rules[0] for mark in _MARKS):
         return sum(is_rule(line) or any(bar in line for bar in _BARS) for line in lines)
     gaps = [run.end() for run in _RUNS.finditer(rules[0].rstrip())][:-1]
     return sum(all(line[gap : gap + 1] in ("", " ") for gap in gaps) for line in lines)
@@ -58,8 +59,8 @@ def _parts(start: int, lines: list[str]) -> list[Part]:
         parts.take("note", lines)
         return parts.parts
     filled = max(at for at, line in enumerate(lines) if line.strip()) + 1
-    opens = rules[0] == 0 or lines[rules[0]].lstrip()[0] in _CORNERS[2:] + "+"
-    header = rules[0] - (not opens)
+    opens = rules[0] == 0 or lines[rules[0]].lstrip()[0] in "+" + _BOX  # otherwise it underlines the header
+    header = rules[0] if opens else rules[0] - 1
     body = 1 + (rules[1] if opens and rules[1:] and rules[1] + 1 < filled else rules[0])
     close = _closing(lines, body, filled, rules[-1]) if opens else filled
     while close > body and _FOOTER.match(lines[close - 1]):
