@@ -39,9 +39,10 @@ def cut_long(text: str, start: int, end: int, max_chars: int) -> Iterator[int]:
 def _natural_cut(text: str, low: int, high: int) -> int | None:
     """The end of the last border in `text[low:high]` of the most natural sort that occurs there, or None."""
     for place in _PLACES:
-        ends = [found.end() for found in place.finditer(text, low, high) if not is_inside_character(text, found.end())]
-        if ends:
-            return ends[-1]
+        ends = (found.end() for found in place.finditer(text, low, high + 1))
+        fitting = [end for end in ends if (end <= high or text[high].isspace()) and not is_inside_character(text, end)]
+        if fitting:
+            return fitting[-1]
     return None
 
 

@@ -87,9 +87,12 @@ class Pieces:
         return len(self._pieces) - 1
 
     def add_long(self, ends: Sequence[int], parent: int, needs: tuple[int, ...]) -> None:
-        """Pieces of one long text; more than a block holds is spread over blocks of like size."""
+        """Pieces of one long text, the first with a short opening before it; more than a block holds is spread evenly."""
         size = ends[-1] - self.end
         share = -(-size // -(-size // self._limits.block_chars))
+        last = self._last_in_block()
+        if last is not None and last.is_opening and self._fits(last, last.end, parent):
+            last.end, last.is_opening, ends = self._behind_space(ends[0]), False, ends[1:]
         for end in ends:
             if size > self._limits.block_chars:
                 self.open_for(end, share)

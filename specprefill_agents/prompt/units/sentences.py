@@ -23,7 +23,7 @@ _QUOTES = "\"'”’“‘„»«›‹"
 _OPENERS = _QUOTES + "([{（「『【〈《¿¡*_-"
 # Quotation marks, brackets, emphasis, footnote marks and closing tags that belong to the sentence they close; “ and « close
 # in some languages and open in others.
-_CLOSING = r"(?:[\"'”’»›)\]}）」』】〉》〕*_]|[“‘«‹](?=\s)|\[\d{1,3}\]|</\w{1,12}>)*"
+_CLOSING = r"(?:[\"'”’»›)\]}）」』】〉》〕*_]|[“‘«‹](?=\s)|[ \u00a0\u202f]»(?=\s)|\[\d{1,3}\]|</\w{1,12}>)*"
 _MARKS = _SPACED + _UNSPACED
 # Every alternative matches wherever its first character stands: nothing is read twice, whatever the text.
 _BORDER = re.compile(rf"[{_MARKS}\r\n](?:(?<![\r\n])[{_MARKS}]*{_CLOSING})?\s*")
