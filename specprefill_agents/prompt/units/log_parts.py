@@ -35,7 +35,8 @@ def add_parts(text: str, entry: Entry, blocks: SizedBlocks, limits: Limits) -> N
     """Add the units of `entry`. Each needs the `Caused by` it stands under, if any, and that one the first line."""
     blocks.keep_together(entry.end)
     first, *others = _parts(text, entry, limits)
-    root = owner = blocks.add_pieces(first.end, lift=entry.lift)
+    says_nothing = text.startswith("Traceback", first.first.start)  # the exception stands at the other end
+    root = owner = blocks.add_pieces(first.end, lift=0.0 if says_nothing else entry.lift)
     for part in others:
         if part.first.form in _OWNERS:
             owner = blocks.add_pieces(part.end, (root,), part.lift)
