@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     draft, cache = resolve_draft(args.draft), default_cache()
     scorers = {config.scorer: make_scorer(config, draft, "auto", cache) for config in configs}
     compressor = Compressor(draft, configs[0], scorer=scorers[names[0]], audit=_Silent())
-    segment = Segment(_read(args.file), args.kind, "standard input" if args.file == "-" else Path(args.file).name)
-    explanation = explain(compressor, segment, args.query, scorers)
+    title = "standard input" if args.file == "-" else Path(args.file).name
+    explanation = explain(compressor, Segment(_read(args.file), args.kind), args.query, scorers, title)
     if args.html is None:
         _print(explanation)
     else:

@@ -15,15 +15,18 @@ import numpy as np
 from specprefill_agents.accounting.tokens import TokenCounter
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.prompt.render import gap_marks, render
-from specprefill_agents.prompt.units import split_blocks, split_lines
-from specprefill_agents.prompt.units.layout import Layout
-from specprefill_agents.scoring.base import Scorer, check_scores
+from specprefill_agents.prompt.titles import title_of
+from specprefill_agents.prompt.units import Layout, Limits, layout_of
+from specprefill_agents.scoring.base import Scorer, check_scores, score_titled
 from specprefill_agents.scoring.lexical import LexicalScorer
-from specprefill_agents.selection.units import unit_scores
-from specprefill_agents.types import CompressionResult, MarkStyle, Outcome, Segment, Span
+from specprefill_agents.selection.units import lifted, unit_scores
+from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Outcome, Segment, Span
 
 TOP_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Heat levels as shares of the text's tokens: a unit in the top 1 % has the highest level, below the top half it has 0."""
+
+NO_QUESTION = "none: what matters in general"
+"""What views show where the question is empty."""
 
 
 class Compresses(Protocol):
@@ -59,14 +62,14 @@ class ExplainedUnit:
 class Explanation:
     """A decision on one text, with all that shows how it came about. The first of `scorers` is the one that decided.
 
-    `empty_cost` and `gap_cost` (target tokens) are what the text costs with nothing kept, and one gap mark between kept
-    units. `reason` says why the text passed unchanged ("" where it was compressed), `fallback` what replaced the
-    configured scorer, or None. `tokenizer` names what counted the tokens.
+    In target tokens, `empty_cost` is what the text costs with nothing kept, `gap_cost` one gap mark between kept units,
+    and `note_cost` what is added to the first one. `reason` says why the text passed unchanged ("" where it was
+    compressed), `fallback` what replaced the configured scorer, or None. `tokenizer` names what counted the tokens.
     """
 
     text: str
     query: str
-    name: str
+    title: str
     scorers: tuple[str, ...]
     units: tuple[ExplainedUnit, ...]
     keep_ratio: float
@@ -74,6 +77,7 @@ class Explanation:
     kept_tokens: int
     empty_cost: int
     gap_cost: int
+    note_cost: int
     marks: MarkStyle
     outcome: Outcome
     reason: str
@@ -104,20 +108,22 @@ class _Measures:
     forced: list[bool]
     empty_cost: int
     gap_cost: int
+    note_cost: int
 
 
-def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mapping[str, Scorer]) -> Explanation:
+def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mapping[str, Scorer], title: str = "") -> Explanation:
     """Compress `segment` for `query`, and show what each of the named `scorers` makes of it.
 
-    The first scorer must be the one that `compressor` decides with. Where the text is too long for it and BM25 decided,
-    BM25 is the only scorer shown. Raises `ScoringError` when a scorer returns something unusable.
+    `title` is what the explanation calls the text, when not by its name. The first scorer must be the one that
+    `compressor` decides with; where the text is too long for it and BM25 decided, only BM25 is shown. Raises
+    `ScoringError` when a scorer returns something unusable.
     """
     result = compressor.compress([segment], query)
     (decided,) = result.segments
     fallback = result.usage.fallback_reason
-    shown = {"bm25": LexicalScorer(compressor.config.unit_chars)} if fallback else scorers
-    measures = _measure(compressor, segment, decided.marks)
-    columns = [_scores(scorer, segment.text, query, measures.layout, compressor.config) for scorer in shown.values()]
+    shown = {"bm25": LexicalScorer(Limits(*compressor.config.unit_chars))} if fallback else scorers
+    measures = _measure(compressor, segment, decided)
+    columns = [_scores(scorer, segment, query, measures.layout, compressor.config) for scorer in shown.values()]
     kept = _covered(measures.layout, decided.spans)
     units = tuple(
         ExplainedUnit(unit.start, unit.end, cost, block, needs, tuple(column[i] for column in columns), kept[i], forced)
@@ -128,7 +134,7 @@ def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mappi
     return Explanation(
         text=segment.text,
         query=query,
-        name=segment.name or segment.kind.replace("_", " "),
+        title=title or segment.name or segment.kind.replace("_", " "),
         scorers=tuple(shown),
         units=units,
         keep_ratio=compressor.config.keep_ratio,
@@ -136,6 +142,7 @@ def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mappi
         kept_tokens=decided.kept_tokens,
         empty_cost=measures.empty_cost,
         gap_cost=measures.gap_cost,
+        note_cost=measures.note_cost,
         marks=decided.marks,
         outcome=decided.outcome,
         reason=decided.reason,
@@ -144,33 +151,31 @@ def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mappi
     )
 
 
-def _measure(compressor: Compresses, segment: Segment, marks: MarkStyle) -> _Measures:
-    """The numbers that the compressor's selection works with; the one place that knows how it cuts and counts."""
+def _measure(compressor: Compresses, segment: Segment, decided: CompressedSegment) -> _Measures:
+    """The numbers that the compressor's selection works with; with `_scores` what knows how it cuts, counts and ranks."""
     text, config, count = segment.text, compressor.config, compressor.counter.count
-    units = split_lines(text, *config.unit_chars)
-    starts = [block.start for block in split_blocks(text, units)]
-    blocks = np.searchsorted(starts, [unit.start for unit in units], side="right") - 1
-    number = len(units)
-    layout = Layout("plain", tuple(units), tuple(blocks.tolist()), ((),) * number, ("plain",) * number, (0.0,) * number)
+    layout = layout_of(text, Limits(*config.unit_chars))
     patterns = [re.compile(pattern) for pattern in config.force_keep]
-    forms = gap_marks(config, segment.kind, marks)
-    gap = forms.line.format(count=999, first=1, last=999) + "\n" if forms.line else forms.text + " "
+    wording = gap_marks(config, segment.kind, decided.marks, decided.original_id)
+    note = count(wording.note)
     return _Measures(
         layout=layout,
-        costs=[count(text[unit.start : unit.end]) for unit in units],
-        forced=[any(pattern.search(text, unit.start, unit.end) for pattern in patterns) for unit in units],
-        empty_cost=count(render(text, (), forms)),
-        gap_cost=count(gap),
+        costs=[count(text[unit.start : unit.end]) for unit in layout.units],
+        forced=[any(pattern.search(text, unit.start, unit.end) for pattern in patterns) for unit in layout.units],
+        empty_cost=max(0, count(render(text, (), wording, layout.gaps[:1])) - note),
+        gap_cost=count(wording.words(999, 1, is_first=False) + "\n"),
+        note_cost=note,
     )
 
 
-def _scores(scorer: Scorer, text: str, query: str, layout: Layout, config: CompressionConfig) -> list[float]:
-    """One scorer's score (U) of each unit."""
-    if not text:
+def _scores(scorer: Scorer, segment: Segment, query: str, layout: Layout, config: CompressionConfig) -> list[float]:
+    """One scorer's score (U) of each unit, as selection ranks them."""
+    if not segment.text:
         return []
-    scores = scorer.score([text], query)
-    check_scores([text], scores)
-    values: list[float] = unit_scores(layout.units, scores[0], config.neighbour_bonus).tolist()
+    scores = score_titled(scorer, [segment.text], query, [title_of(segment)])
+    check_scores([segment.text], scores)
+    found = unit_scores(layout.units, scores[0], config.neighbour_bonus)
+    values: list[float] = lifted([found], [layout])[0].tolist()
     return values
 
 

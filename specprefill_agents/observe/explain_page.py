@@ -16,7 +16,10 @@ from itertools import groupby
 from typing import Any
 
 from specprefill_agents.errors import missing_extra
-from specprefill_agents.observe.explain import TOP_SHARES, Explanation, visible
+from specprefill_agents.observe.explain import NO_QUESTION, TOP_SHARES, Explanation, visible
+
+LONG_UNITS = 3_000
+"""A text with more units is laid out only where it is looked at."""
 
 _SCRIPTS = ("select.js", "minimap.js", "view.js")
 
@@ -35,14 +38,15 @@ def render_page(explanation: Explanation) -> str:
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704
         data=Markup(script_json(page_data(explanation))),  # noqa: S704 - escaped by script_json
-        title=visible(explanation.name),
-        query=visible(explanation.query),
+        title=visible(explanation.title),
+        query=visible(explanation.query) or NO_QUESTION,
         notice=_notice(explanation),
         percent=max(1, round(100 * explanation.keep_ratio)),
         ratio=_percent(explanation.keep_ratio),
         scorers=explanation.scorers,
         summary=summary(explanation),
         blocks=_blocks(explanation),
+        is_long=len(explanation.units) > LONG_UNITS,
         legend=_legend(),
         footer=f"Tokens counted by {explanation.tokenizer}. Scores by {', '.join(explanation.scorers)}; the first one decided.",
     )
@@ -76,6 +80,7 @@ def page_data(explanation: Explanation) -> dict[str, Any]:
         "last": [bisect_right(newlines, unit.end - 2) + 1 for unit in units],
         "emptyCost": explanation.empty_cost,
         "gapCost": explanation.gap_cost,
+        "noteCost": explanation.note_cost,
         "keepRatio": explanation.keep_ratio,
         "originalTokens": explanation.original_tokens,
         "keptTokens": explanation.kept_tokens,
@@ -83,13 +88,10 @@ def page_data(explanation: Explanation) -> dict[str, Any]:
 
 
 def summary(explanation: Explanation) -> str:
-    """The decision in one sentence: tokens, units and budget."""
+    """The decision in one sentence: tokens and units."""
     original, kept = explanation.original_tokens, explanation.kept_tokens
     share = _percent(kept / original) if original else "all"
-    return (
-        f"Decision: kept {kept:,} of {original:,} tokens ({share}), {explanation.kept_units:,} of {len(explanation.units):,} units; "
-        f"budget {explanation.budget_tokens:,} tokens."
-    )
+    return f"Decision: kept {kept:,} of {original:,} tokens ({share}), {explanation.kept_units:,} of {len(explanation.units):,} units."
 
 
 def _percent(share: float) -> str:

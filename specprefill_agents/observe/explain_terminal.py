@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from specprefill_agents.errors import missing_extra
-from specprefill_agents.observe.explain import TOP_SHARES, ExplainedUnit, Explanation, visible
+from specprefill_agents.observe.explain import NO_QUESTION, TOP_SHARES, ExplainedUnit, Explanation, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,8 +58,8 @@ def print_explanation(explanation: Explanation, stream: TextIO, width: int | Non
 def _head(explanation: Explanation, is_ascii: bool) -> Iterator[str]:
     signs = {name: pair[is_ascii] for name, pair in _SIGNS.items()}
     bars = (_ASCII_BARS if is_ascii else _BARS)[1:]
-    yield visible(explanation.name)
-    yield f"Question: {visible(explanation.query)}"
+    yield visible(explanation.title)
+    yield f"Question: {visible(explanation.query) or NO_QUESTION}"
     yield (
         f"Kept {explanation.kept_tokens:,} of {explanation.original_tokens:,} tokens, "
         f"{explanation.kept_units:,} of {len(explanation.units):,} units; budget {explanation.budget_tokens:,} tokens."

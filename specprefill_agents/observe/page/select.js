@@ -1,6 +1,6 @@
 // Greedy selection under a budget in target tokens: the rule of specprefill_agents/selection/budget.py. Pure.
 //
-// text: {costs: [U], needs: [U][], forced: [U], emptyCost, gapCost}, all token counts.
+// text: {costs: [U], needs: [U][], forced: [U], emptyCost, gapCost, noteCost}, all token counts.
 
 /** Unit indices from the most to the least important: forced ones first, then by falling score, earlier ones first. */
 function ranking(scores, forced) {
@@ -8,16 +8,16 @@ function ranking(scores, forced) {
   return order.sort((a, b) => forced[b] - forced[a] || scores[b] - scores[a] || a - b);
 }
 
-/** `index` and all that it drags along, directly or through others, in the order of the text. */
-function withNeeds(needs, index) {
-  if (!needs[index].length) return [index];
+/** `index` and what it needs, directly or through others, as far as it is not kept; in the order of the text. */
+function missing(text, kept, index) {
+  if (!text.needs[index].length) return [index];
   const found = new Set();
   const waiting = [index];
   while (waiting.length) {
     const at = waiting.pop();
-    if (found.has(at)) continue;
+    if (found.has(at) || kept[at]) continue;
     found.add(at);
-    waiting.push(...needs[at]);
+    for (const need of text.needs[at]) waiting.push(need);
   }
   return [...found].sort((a, b) => a - b);
 }
@@ -30,17 +30,17 @@ function addedCost(text, kept, isEmpty, index) {
 }
 
 /** Which units to keep. `by[i]` is the unit that brought unit i in (itself, or the one that needs it), -1 where it is
- *  left out; `short[i]` is how many tokens were missing when it was passed over. A unit that does not fit is passed over
- *  for smaller ones that do. */
+ *  left out; `short[i]` is how many tokens were missing when it was passed over. A unit comes with all that it needs; what
+ *  does not fit is passed over for smaller ones that do. At last, units shorter than the marks that would stand for them
+ *  are kept. */
 function select(text, order, budget) {
   const kept = new Uint8Array(order.length);
   const by = new Int32Array(order.length).fill(-1);
   const short = new Int32Array(order.length);
-  let left = budget - text.emptyCost;
+  let left = budget - text.emptyCost - text.noteCost;
   let isEmpty = true;
-  for (const index of order) {
-    if (kept[index]) continue;
-    const added = withNeeds(text.needs, index).filter((unit) => !kept[unit]);
+  const keep = (index, limit) => {
+    const added = missing(text, kept, index);
     let cost = 0;
     let alone = isEmpty;
     for (const unit of added) {
@@ -48,16 +48,19 @@ function select(text, order, budget) {
       kept[unit] = 1;
       alone = false;
     }
-    if (cost <= left) {
-      for (const unit of added) by[unit] = index;
-      left -= cost;
-      isEmpty = false;
-    } else {
+    if (cost > limit) {
       for (const unit of added) kept[unit] = 0;
-      short[index] = cost - left;
+      short[index] = cost - limit;
+      return;
     }
-  }
-  return { kept, by, short, spent: budget - left };
+    for (const unit of added) by[unit] = index;
+    left -= cost;
+    isEmpty = false;
+  };
+  for (const index of order) if (!kept[index]) keep(index, left);
+  const missed = short.slice(); // closing gaps tells nothing about what the budget lacked
+  if (!isEmpty) for (let index = 0; index < kept.length; index++) if (!kept[index]) keep(index, 0);
+  return { kept, by, short: missed, spent: budget - left };
 }
 
 /** Estimated tokens of the text when the units of the mask `kept` are kept. */
@@ -69,5 +72,5 @@ function estimate(text, kept) {
     else if (index === 0 || kept[index - 1]) gaps++;
   }
   const isEmpty = kept.every((one) => !one);
-  return isEmpty ? text.emptyCost : spent + gaps * text.gapCost;
+  return (isEmpty ? text.emptyCost : spent + gaps * text.gapCost) + (gaps ? text.noteCost : 0);
 }

@@ -71,7 +71,7 @@ function summarize() {
   byId("ratio").textContent = percent.format(shown.ratio);
   byId("summary").textContent =
     `${shown.isDecision ? "Decision" : "Preview"}: kept ${sign}${number.format(shown.tokens)} of ${number.format(data.originalTokens)} tokens (${share}), ` +
-    `${number.format(count)} of ${number.format(units.length)} units; budget ${number.format(shown.budget)} tokens.`;
+    `${number.format(count)} of ${number.format(units.length)} units.`;
   byId("budget").setAttribute("aria-valuetext", `${percent.format(shown.ratio)}, ${number.format(shown.budget)} tokens`);
   byId("reset").disabled = shown.isDecision;
 }
@@ -92,18 +92,17 @@ function markGaps() {
 
 /** Why unit `index` is kept or left out, in a sentence. */
 function verdict(index) {
-  const rank = ranks[state.scorer][index];
+  const place = `rank ${number.format(ranks[state.scorer][index])} of ${number.format(units.length)}`;
   const by = shown.by[index];
   if (shown.kept[index]) {
-    if (shown.ratio >= 1 || !shown.kept.includes(0)) return "Kept: the whole text passes unchanged.";
+    if (!shown.kept.includes(0)) return "Kept: the whole text passes unchanged.";
     if (data.forced[index]) return "Kept: a force_keep pattern matches.";
-    if (by >= 0 && by !== index) return `Kept: unit ${by + 1} needs it.`;
-    return `Kept: rank ${number.format(rank)} of ${number.format(units.length)} is within the budget.`;
+    if (by >= 0 && by !== index) return `Kept: unit ${number.format(by + 1)} needs it.`;
+    return `Kept: ${place}, within the budget.`;
   }
-  if (shown.short[index] > 0 && !shown.isDecision) {
-    return `Omitted: ${number.format(Math.ceil(shown.short[index] / scale))} more tokens would have been needed when its turn came.`;
-  }
-  return `Omitted: the budget went to units of a higher rank than ${number.format(rank)}.`;
+  const short = Math.ceil(shown.short[index] / scale);
+  if (shown.isDecision || short < 1) return `Omitted: ${place}, beyond the budget.`;
+  return `Omitted: ${place}, ${number.format(short)} tokens short when its turn came.`;
 }
 
 function describe() {
@@ -122,7 +121,6 @@ function scoreRow(name, scorer, index) {
   const score = data.scores[scorer][index];
   const label = document.createElement("div");
   label.textContent = name;
-  label.className = `h${data.levels[scorer][index]}`;
   label.style.setProperty("--share", `${best[scorer] > 0 ? (100 * Math.max(score, 0)) / best[scorer] : 0}%`);
   const head = document.createElement("th");
   head.scope = "row";
@@ -137,18 +135,30 @@ function scoreRow(name, scorer, index) {
   return row;
 }
 
+/** What the chosen unit tells assistive technology; its place too, which cannot be counted where blocks are not laid out. */
+function chosenAttributes(index) {
+  return {
+    "aria-current": "true",
+    "aria-describedby": "verdict facts",
+    "aria-posinset": index + 1,
+    "aria-setsize": units.length,
+  };
+}
+
 /** Make a unit the one that is described and that Tab reaches; `focus` moves the focus there too. */
 function pick(index, focus) {
   if (index < 0 || index >= units.length) return;
-  units[tabStop].removeAttribute("aria-describedby");
+  for (const name of Object.keys(chosenAttributes(0))) units[tabStop].removeAttribute(name);
   state.unit = index;
   moveTabStop(index);
-  units[index].setAttribute("aria-describedby", "verdict facts");
+  for (const [name, value] of Object.entries(chosenAttributes(index))) units[index].setAttribute(name, value);
   describe();
   drawMap();
   if (focus) {
     units[index].focus({ preventScroll: true });
-    units[index].scrollIntoView({ block: "nearest" });
+    const show = () => units[index].scrollIntoView({ block: "nearest" });
+    show();
+    requestAnimationFrame(() => requestAnimationFrame(show)); // blocks on the way have their true heights only now
   }
 }
 
@@ -265,7 +275,7 @@ function reserveRows() {
 }
 
 function start() {
-  reserveRows();
+  if (byId("text").classList.contains("long")) reserveRows();
   const chosen = readAddress();
   update();
   listen();
