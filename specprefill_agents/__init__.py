@@ -15,13 +15,16 @@ if TYPE_CHECKING:
         ConfigError,
         DraftError,
         DraftFetchError,
+        NotKeptError,
         ScoringError,
         SpecPrefillError,
         TargetError,
         UnknownDraftError,
     )
+    from specprefill_agents.prompt.expand import expand
     from specprefill_agents.scoring.base import Scorer
     from specprefill_agents.session import Session
+    from specprefill_agents.storage.originals import Originals
     from specprefill_agents.types import (
         CompressedSegment,
         CompressionResult,
@@ -37,12 +40,14 @@ _HOMES = {
     "Compressor": "compressor",
     "CompressionConfig": "config",
     "ConfigError": "errors",
+    "NotKeptError": "errors",
     "DraftError": "errors",
     "DraftFetchError": "errors",
     "ScoringError": "errors",
     "SpecPrefillError": "errors",
     "TargetError": "errors",
     "UnknownDraftError": "errors",
+    "Originals": "storage.originals",
     "Scorer": "scoring.base",
     "Session": "session",
     "CompressedSegment": "types",
@@ -51,6 +56,7 @@ _HOMES = {
     "Span": "types",
     "TokenScores": "types",
     "Usage": "types",
+    "expand": "prompt.expand",
 }
 
 __all__ = [
@@ -61,6 +67,8 @@ __all__ = [
     "ConfigError",
     "DraftError",
     "DraftFetchError",
+    "NotKeptError",
+    "Originals",
     "Scorer",
     "ScoringError",
     "Segment",
@@ -72,6 +80,7 @@ __all__ = [
     "UnknownDraftError",
     "Usage",
     "__version__",
+    "expand",
 ]
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from specprefill_agents.accounting.tokens import TokenCounter, counter_for
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
-from specprefill_agents.errors import ScoringError
+from specprefill_agents.errors import NotKeptError, ScoringError
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit
 from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
 from specprefill_agents.prompt.render import GapMarks, gap_marks, merge_spans, render
@@ -34,6 +34,7 @@ from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
 from specprefill_agents.selection.budget import Candidate, select
 from specprefill_agents.selection.units import lifted, unit_scores
+from specprefill_agents.storage.originals import Originals, default_originals
 from specprefill_agents.storage.score_cache import ScoreCache, default_cache
 from specprefill_agents.types import CompressedSegment, CompressionResult, GapForm, MarkStyle, Segment, Span, TokenScores, Usage
 
@@ -60,6 +61,7 @@ class _Part:
     layout: Layout
     style: MarkStyle
     marks: GapMarks
+    original_id: str
 
     def spans(self, kept: NDArray[np.bool_]) -> tuple[Span, ...]:
         units = self.layout.units
@@ -78,7 +80,8 @@ class Compressor:
     `draft` names the local model (see `specprefill models list`); `auto` takes the best one pulled, once, at construction,
     and `self.draft` says which. `scorer` replaces the configured scorer by any object
     with a `score` method. `cache` keeps what the draft computed: on disk for all of the user's processes (in the
-    library's own directory, or a `ScoreCache` of your own), or in this process's memory alone. One instance may be
+    library's own directory, or a `ScoreCache` of your own), or in this process's memory alone; `originals` keeps the whole
+    texts of what was shortened, in the same place unless given (none with `config.originals` off). One instance may be
     shared by threads; scoring runs in a single worker. Raises `ConfigError` or `UnknownDraftError` at construction; at
     run time a failing part forwards the original, unless `config.on_error == "raise"`.
     """
@@ -93,6 +96,7 @@ class Compressor:
         audit: AuditLog | None = None,
         device: str = "auto",
         cache: ScoreCache | Literal["disk", "memory"] = "disk",
+        originals: Originals | None = None,
     ) -> None:
         self.config = config or CompressionConfig()
         self.draft = resolve_draft(draft)
@@ -101,6 +105,7 @@ class Compressor:
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{self.draft}"
         disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
         self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)
+        self.originals = _originals(originals, cache) if self.config.originals else None
         self._limits = Limits(*self.config.unit_chars)
         self._lexical = LexicalScorer(self._limits)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
@@ -151,6 +156,7 @@ class Compressor:
         scorer_ms = 1000 * (time.perf_counter() - started)
         done = list(whole)
         for part, compressed in zip(parts, self._choose(parts, scores, budget), strict=True):
+            self.keep_original(part.text, compressed)
             done[part.position] = compressed
         note = AGGREGATION_NOTE if asks_about_everything(query) else None
         return _result(done, scorer_ms, sum(score.cached for score in scores), fallback, note)
@@ -169,13 +175,20 @@ class Compressor:
 
     def _prepare(self, position: int, segment: Segment, tokens: int, style: MarkStyle) -> _Part:
         layout = layout_of(segment.text, self._limits)
-        return _Part(position, segment.text, title_of(segment), tokens, layout, style, gap_marks(self.config, segment.kind, style))
+        original_id = self.originals.id_of(segment.text) if self.originals and style == "full" else ""
+        marks = gap_marks(self.config, segment.kind, style, original_id)
+        return _Part(position, segment.text, title_of(segment), tokens, layout, style, marks, original_id)
+
+    def keep_original(self, text: str, decided: CompressedSegment) -> None:
+        """See to it that `text` is kept as long as `decided` names it. Raises `NotKeptError` when nothing can hold it."""
+        if decided.original_id and self.originals and self.originals.put(text) != decided.original_id:
+            raise NotKeptError(f"{decided.original_id} has come to mean another text")
 
     def restore(self, segment: Segment, decided: CompressedSegment) -> CompressedSegment:
         """`decided`, an earlier decision on the same text that kept everything but the text, with its text again."""
         if decided.outcome != "compressed":
             return replace(decided, text=segment.text)
-        marks = gap_marks(self.config, segment.kind, decided.marks)
+        marks = gap_marks(self.config, segment.kind, decided.marks, decided.original_id)
         return replace(decided, text=render(segment.text, decided.spans, marks, decided.forms))
 
     def _score(self, contexts: list[str], query: str, titles: list[str | None], total: int) -> tuple[list[TokenScores], str | None]:
@@ -221,14 +234,16 @@ class Compressor:
         units = part.layout.units
         patterns = [re.compile(pattern) for pattern in self.config.force_keep]
         forced = [any(p.search(part.text, u.start, u.end) for p in patterns) for u in units]
-        gap = part.marks.line.format(count=999, first=1, last=999) + "\n" if part.marks.line else part.marks.text + " "
+        gap = part.marks.words(999, 1, is_first=False) + "\n"
+        note = count(part.marks.note)
         return Candidate(
             scores=scores,
             costs=np.array([count(part.text[unit.start : unit.end]) for unit in units], dtype=np.int64),
             forced=np.array(forced, dtype=np.bool_),
-            empty_cost=count(render(part.text, (), part.marks, part.forms(np.zeros(len(units), np.bool_)))),
+            empty_cost=max(0, count(render(part.text, (), part.marks, part.forms(np.zeros(len(units), np.bool_)))) - note),
             gap_cost=count(gap),
             needs=part.layout.needs,
+            note_cost=note,
         )
 
     def _rendered(self, part: _Part, kept: NDArray[np.bool_]) -> CompressedSegment:
@@ -238,7 +253,9 @@ class Compressor:
         tokens = self.counter.count(text)
         if tokens >= part.tokens:
             return CompressedSegment(part.text, ((0, len(part.text)),), "passthrough", part.tokens, part.tokens, "nothing gained")
-        return CompressedSegment(text, spans, "compressed", part.tokens, tokens, marks=part.style, forms=forms)
+        return CompressedSegment(
+            text, spans, "compressed", part.tokens, tokens, marks=part.style, forms=forms, original_id=part.original_id
+        )
 
     def _unchanged(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
         """Every original, because a part failed; when that was the counter, token counts are unknown and stay zero."""
@@ -263,6 +280,13 @@ class Compressor:
             "segments": [[segment.outcome, segment.reason] for segment in result.segments],
         }
         self.audit.record("compress", fields)
+
+
+def _originals(given: Originals | None, cache: ScoreCache | Literal["disk", "memory"]) -> Originals:
+    """The store given; else one beside the score cache."""
+    if given is not None:
+        return given
+    return Originals.in_memory() if cache == "memory" else default_originals()
 
 
 def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> CompressedSegment:

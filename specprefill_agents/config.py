@@ -35,8 +35,10 @@ class CompressionConfig:
     | `target_tokenizer` | name | what budgets are counted in, see `accounting.tokens.counter_for` |
     | `neighbour_bonus` | factor, [0, 1] | share of the better neighbour's score added to a unit's |
     | `unit_chars` | characters, (min, max) | pieces shorter than min are merged with the next, longer than max are split |
-    | `line_mark` | template | gap mark where whole lines are left out; may use `{count}`, `{first}`, `{last}` (line numbers from 1) |
-    | `text_mark` | text | gap mark inside a line |
+    | `originals` | bool | keep the whole text of what was shortened, and name it by an id in the first gap mark |
+    | `line_mark` | template | gap mark where whole lines are left out; may use `{count}`, `{first}`, `{last}` (line numbers from 1), `{original}` |
+    | `text_mark` | template | gap mark inside a line; may use `{original}` |
+    | `original_note` | template | what stands for `{original}` in the first gap mark of a text; uses `{id}` |
     | `seed` | integer | of the `random` scorer |
     | `max_scored_tokens` | target tokens, >= 1 | candidates of one call beyond this are scored by `bm25`, not by the draft |
     | `timeout_s` | seconds, > 0, or None | after this, waiting for other calls of the compressor included, the original is forwarded |
@@ -54,8 +56,10 @@ class CompressionConfig:
     target_tokenizer: str = "auto"
     neighbour_bonus: float = 0.3
     unit_chars: tuple[int, int] = (48, 192)
-    line_mark: str = "[… {count} lines omitted]"
-    text_mark: str = "[…]"
+    originals: bool = True
+    line_mark: str = "[… lines {first}-{last} omitted{original}]"
+    text_mark: str = "[…{original}]"
+    original_note: str = '; full text: expand("{id}")'
     seed: int = 0
     max_scored_tokens: int = 65_536
     timeout_s: float | None = 120.0
@@ -85,12 +89,10 @@ class CompressionConfig:
         is_range = isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_int(n) for n in size) and 1 <= size[0] <= size[1]
         self._require("unit_chars", is_range, "(min, max) characters with 1 <= min <= max")
         object.__setattr__(self, "unit_chars", tuple(size))
-        try:
-            self.line_mark.format(count=1, first=1, last=1)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise ConfigError("line_mark", self.line_mark, "a template that uses only {count}, {first} and {last}") from error
-        self._require("line_mark", "\n" not in self.line_mark, "one line of text")
-        self._require("text_mark", isinstance(self.text_mark, str) and "\n" not in self.text_mark, "one line of text")
+        self._require("originals", isinstance(self.originals, bool), "True or False")
+        self._require_template("line_mark", count=1, first=1, last=1, original="")
+        self._require_template("text_mark", original="")
+        self._require_template("original_note", id="")
         self._require("seed", _is_int(self.seed), "an integer")
         limit = self.max_scored_tokens
         self._require("max_scored_tokens", _is_int(limit) and limit >= 1, "an integer >= 1 (target tokens)")
@@ -101,6 +103,14 @@ class CompressionConfig:
     def _require(self, name: str, holds: bool, allowed: str) -> None:
         if not holds:
             raise ConfigError(name, getattr(self, name), allowed)
+
+    def _require_template(self, name: str, **values: object) -> None:
+        template = getattr(self, name)
+        allowed = f"one line of text that uses only {', '.join(f'{{{value}}}' for value in values)}"
+        try:
+            self._require(name, "\n" not in template.format(**values), allowed)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ConfigError(name, template, allowed) from error
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompressionConfig:

@@ -6,6 +6,7 @@
     │   ├── UnknownDraftError    no such name and no such path
     │   └── DraftFetchError      the weights could not be obtained, or were not the pinned ones
     ├── ScoringError         a scorer failed or returned something unusable
+    ├── NotKeptError         an original cannot be kept, so nothing may be left out of it
     └── TargetError          a local target cannot take the prompt it was given
 
 A missing optional dependency is an ImportError whose text is the pip command that mends it.
@@ -42,6 +43,10 @@ class DraftFetchError(DraftError):
 
 class ScoringError(SpecPrefillError):
     """A scorer failed or returned something unusable (wrong shape, non-finite)."""
+
+
+class NotKeptError(SpecPrefillError):
+    """No store could hold a text, so nothing may be left out of it."""
 
 
 class TargetError(SpecPrefillError):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from specprefill_agents.compressor import Compressor
-from specprefill_agents.errors import ConfigError
+from specprefill_agents.errors import ConfigError, SpecPrefillError
 from specprefill_agents.types import CompressedSegment, CompressionResult, GapForm, MarkStyle, Outcome, Segment, Usage
 
 VERSION = 2
@@ -26,6 +26,7 @@ class Session:
         self.conversation_id = conversation_id
         self._compressor = compressor
         self._decisions: dict[str, CompressedSegment] = {}
+        self._kept = {""}
         self._lock = threading.Lock()
 
     def step(self, segments: Sequence[Segment], query: str) -> CompressionResult:
@@ -44,11 +45,26 @@ class Session:
                 made = self._compressor.compress(list(new.values()), query)
                 usage = made.usage
                 self._decisions.update((key, replace(one, text="")) for key, one in zip(new, made.segments, strict=True))
+                self._kept.update(one.original_id for one in made.segments)
+            self._keep_originals(segments, [self._decisions[key] for key in keys])
             decided = [self._decisions[key] for key in keys]
             done = tuple(self._compressor.restore(s, d) for s, d in zip(segments, decided, strict=True))
         original = sum(segment.original_tokens for segment in done)
         kept = sum(segment.kept_tokens for segment in done)
         return CompressionResult(done, Usage(original, kept, usage.scorer_ms, usage.cache_hits, usage.fallback_reason, usage.note))
+
+    def _keep_originals(self, segments: Sequence[Segment], decided: Sequence[CompressedSegment]) -> None:
+        """Once for each original that an earlier process left behind: it may have expired there, or never been here.
+
+        What was sent stays sent, so a store that fails is recorded and nothing else.
+        """
+        for segment, decision in zip(segments, decided, strict=True):
+            if decision.original_id not in self._kept:
+                self._kept.add(decision.original_id)
+                try:
+                    self._compressor.keep_original(segment.text, decision)
+                except SpecPrefillError as error:
+                    self._compressor.audit.record("original", {"id": decision.original_id, "fallback_reason": str(error)})
 
     def _key(self, segment: Segment) -> str:
         parts = (self._compressor.fingerprint, segment.kind, segment.name or "", segment.id or "", segment.text)
@@ -79,11 +95,12 @@ class Session:
 
 def _pack(decision: CompressedSegment) -> list[Any]:
     spans = [list(span) for span in decision.spans]
-    return [decision.outcome, decision.original_tokens, decision.kept_tokens, decision.reason, decision.marks, spans, list(decision.forms)]
+    shown = [decision.marks, spans, list(decision.forms), decision.original_id]
+    return [decision.outcome, decision.original_tokens, decision.kept_tokens, decision.reason, *shown]
 
 
 def _unpack(row: Sequence[Any]) -> CompressedSegment:
-    outcome, original, kept, reason, marks, spans, forms = row
+    outcome, original, kept, reason, marks, spans, forms, original_id = row
     return CompressedSegment(
         text="",
         spans=tuple((int(start), int(end)) for start, end in spans),
@@ -93,4 +110,5 @@ def _unpack(row: Sequence[Any]) -> CompressedSegment:
         reason=str(reason),
         marks=cast(MarkStyle, marks),
         forms=tuple(cast(GapForm, form) for form in forms),
+        original_id=str(original_id),
     )

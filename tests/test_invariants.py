@@ -75,7 +75,7 @@ def test_spans_are_sorted_disjoint_in_range_and_give_the_text(segments: list[Seg
         assert flat == sorted(flat)
         assert all(start < end for start, end in result.spans)
         assert not flat or (flat[0] >= 0 and flat[-1] <= len(segment.text))
-        derived = render(segment.text, result.spans, gap_marks(made.config, segment.kind, result.marks))
+        derived = render(segment.text, result.spans, gap_marks(made.config, segment.kind, result.marks, result.original_id), result.forms)
         assert result.text == (derived if result.outcome == "compressed" else segment.text)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from specprefill_agents.prompt.render import GapMarks, merge_spans, render
 
-MARKS = GapMarks("[… {count} lines omitted ({first}-{last})]", "[…]")
+MARKS = GapMarks("[… {count} lines omitted ({first}-{last}){original}]", "[…{original}]")
 TEXT = "one\ntwo\nthree\nfour\nfive\n"
 
 
@@ -30,3 +32,26 @@ def test_a_silent_text_of_which_nothing_is_kept_is_empty() -> None:
 
 def test_spans_that_touch_are_joined() -> None:
     assert merge_spans([(0, 3), (3, 5), (6, 6), (7, 9)]) == ((0, 5), (7, 9))
+
+
+def test_the_first_mark_alone_says_how_to_get_the_rest() -> None:
+    noted = GapMarks(MARKS.line, MARKS.text, note="; full text: expand(7)")
+    assert render(TEXT, [(4, 8), (14, 19)], noted) == "[…; full text: expand(7)]\ntwo\n[…]\nfour\n[…]\n"
+
+
+ARRAY = '[\n  {"a": 1},\n  {"b": 2},\n  {"c": 3}\n]'
+
+
+def test_items_left_out_of_an_array_are_one_string() -> None:
+    first, last = ARRAY.index("{"), ARRAY.index('{"c"')
+    assert render(ARRAY, [(0, first), (last, len(ARRAY))], MARKS, ["item"]) == '[\n  "[… 2 lines omitted (2-3)]",\n  {"c": 3}\n]'
+    tail = ARRAY.index("\n]") + 1
+    assert render(ARRAY, [(0, last), (tail, len(ARRAY))], MARKS, ["item"]) == '[\n  {"a": 1},\n  {"b": 2},\n  "[…]"\n]'
+
+
+def test_members_left_out_of_an_object_are_one_member_and_quotes_are_escaped() -> None:
+    marks = GapMarks("", "[…{original}]", note='; expand("x")')
+    text = '{"a": 1, "b": 2, "c": 3}'
+    shown = render(text, [(0, 9), (23, 24)], marks, ["member"])
+    assert shown == '{"a": 1, "[…; expand(\\"x\\")]": null}'
+    assert json.loads(shown) == {"a": 1, '[…; expand("x")]': None}

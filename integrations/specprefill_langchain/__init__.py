@@ -12,6 +12,7 @@ from specprefill_agents.errors import missing_extra
 
 if TYPE_CHECKING:
     from specprefill_langchain.chat_local import ChatLocal
+    from specprefill_langchain.expanding import expand_tool
     from specprefill_langchain.middleware import SpecPrefillMiddleware
     from specprefill_langchain.runnable import PromptCompressor
     from specprefill_langchain.step import StepReport
@@ -21,6 +22,7 @@ _HOMES = {
     "PromptCompressor": "runnable",
     "SpecPrefillMiddleware": "middleware",
     "StepReport": "step",
+    "expand_tool": "expanding",
 }
 
 _EXTRAS = {
@@ -32,7 +34,7 @@ _EXTRAS = {
 }
 """Which extra brings a package that a module here imports."""
 
-__all__ = ["ChatLocal", "PromptCompressor", "SpecPrefillMiddleware", "StepReport"]
+__all__ = ["ChatLocal", "PromptCompressor", "SpecPrefillMiddleware", "StepReport", "expand_tool"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, build_query
 from specprefill_agents.types import Kind, Segment
-
-EXPAND_TOOL = "expand"
-"""Results of a tool with this name are originals that the agent asked for; they are never compressed again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from specprefill_agents.errors import missing_extra
 
 if TYPE_CHECKING:
+    from specprefill_llamaindex.expanding import expand_tool
     from specprefill_llamaindex.postprocessor import SPANS_KEY, SpecPrefillPostprocessor
 
 _HOMES = {
     "SPANS_KEY": "postprocessor",
     "SpecPrefillPostprocessor": "postprocessor",
+    "expand_tool": "expanding",
 }
 
-__all__ = ["SPANS_KEY", "SpecPrefillPostprocessor"]
+__all__ = ["SPANS_KEY", "SpecPrefillPostprocessor", "expand_tool"]
 
 
 def __getattr__(name: str) -> Any:

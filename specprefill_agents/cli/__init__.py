@@ -17,6 +17,8 @@ from specprefill_agents.errors import SpecPrefillError
 VERBS = {
     "demo": "watch an agent loop whose tool outputs are compressed",
     "compress": "compress a text, or a stream of JSON lines",
+    "explain": "show what is kept of a text, and why: in the terminal or as a heat-map page",
+    "expand": "print the text that a gap mark stands for",
     "models": "list the known draft models, or pull one",
     "calibrate": "choose the heads of a draft, and store them as a preset",
     "cache": "look after the cache of scores",

@@ -14,20 +14,31 @@ from specprefill_agents.types import GapForm, Kind, MarkStyle, Span
 class GapMarks:
     """How a gap reads: `line` is a template for gaps of several whole lines, `text` stands for any other gap.
 
-    An empty `line` means `text` everywhere, two empty ones no marks. With `silent_when_empty` a text of which nothing
-    is kept shows nothing at all. Inside JSON the same words are a string.
+    An empty `line` means `text` everywhere, two empty ones no marks. `note` stands where the templates have `{original}`,
+    in the first mark of a text only: how to get the rest. With `silent_when_empty` a text of which nothing is kept shows
+    nothing at all. Inside JSON the same words are a string.
     """
 
     line: str
     text: str
+    note: str = ""
     silent_when_empty: bool = False
 
+    def words(self, lines: int, first: int, is_first: bool) -> str:
+        """What a gap of `lines` lines from line `first` says."""
+        template = self.line if lines > 1 and self.line else self.text
+        return template.format(count=lines, first=first, last=first + lines - 1, original=self.note if is_first else "")
 
-def gap_marks(config: CompressionConfig, kind: Kind, style: MarkStyle) -> GapMarks:
-    """The marks for a segment of `kind`; a document of which nothing is kept vanishes, a tool result never does."""
+
+def gap_marks(config: CompressionConfig, kind: Kind, style: MarkStyle, original_id: str = "") -> GapMarks:
+    """The marks for a segment of `kind`; a document of which nothing is kept vanishes, a tool result never does.
+
+    Full marks name the original by `original_id`, when there is one; brief ones have no room for it.
+    """
     if style == "none":
         return GapMarks("", "")
-    return GapMarks(config.line_mark if style == "full" else "", config.text_mark, silent_when_empty=kind == "document")
+    note = config.original_note.format(id=original_id) if style == "full" and original_id else ""
+    return GapMarks(config.line_mark if style == "full" else "", config.text_mark, note, silent_when_empty=kind == "document")
 
 
 def render(original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequence[GapForm] = ()) -> str:
@@ -49,21 +60,25 @@ def gaps_between(length: int, spans: Sequence[Span]) -> list[Span]:
 
 def _pieces(original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequence[GapForm]) -> Iterator[str]:
     position = 0
+    line = 1
     for number, gap in enumerate(gaps_between(len(original), spans)):
         yield original[position : gap[0]]
+        line += original.count("\n", position, gap[0])
         form = forms[number] if forms else "plain"
-        yield _plain_mark(original, gap, marks) if form == "plain" else _json_mark(original, gap, marks, form)
+        mark = _plain_mark if form == "plain" else _item_mark if form == "item" else _member_mark
+        yield mark(original, gap, marks, line, number == 0)
+        line += original.count("\n", *gap)
         position = gap[1]
     yield original[position:]
 
 
-def _plain_mark(original: str, gap: Span, marks: GapMarks) -> str:
+def _plain_mark(original: str, gap: Span, marks: GapMarks, line: int, is_first: bool) -> str:
     start, end = gap
     hidden = original[start:end]
     starts_line = start == 0 or original[start - 1] == "\n"
     newline = "\n" if hidden.endswith("\n") else ""
-    whole_lines = starts_line and (end == len(original) or hidden.endswith("\n"))
-    words = _words(original, gap, marks) if whole_lines else marks.text
+    is_whole = starts_line and (end == len(original) or newline == "\n")
+    words = marks.words(_lines(hidden) if is_whole else 1, line, is_first)
     if not words:
         return ""
     # Inside a line the mark stands apart from the words around it.
@@ -72,22 +87,22 @@ def _plain_mark(original: str, gap: Span, marks: GapMarks) -> str:
     return before + words + after
 
 
-def _json_mark(original: str, gap: Span, marks: GapMarks, form: GapForm) -> str:
-    """A string in the place of array items, or a member in the place of object members, with their comma and white space."""
-    hidden = original[gap[0] : gap[1]]
+def _item_mark(original: str, gap: Span, marks: GapMarks, line: int, is_first: bool, value: str = "") -> str:
+    """A string in the place of array items, with their comma and white space."""
+    hidden = original[slice(*gap)]
     inked = hidden.rstrip()
-    value = json.dumps(_words(original, gap, marks), ensure_ascii=False) + (": null" if form == "member" else "")
-    return value + ("," if inked.endswith(",") else "") + hidden[len(inked) :]
+    words = json.dumps(marks.words(_lines(hidden), line, is_first), ensure_ascii=False)
+    return words + value + ("," if inked.endswith(",") else "") + hidden[len(inked) :]
 
 
-def _words(original: str, gap: Span, marks: GapMarks) -> str:
-    """What a mark says: how many lines it stands for when those are several."""
-    start, end = gap
-    lines = original.count("\n", start, end) + (0 if original[start:end].rstrip(" \t").endswith("\n") else 1)
-    if lines < 2 or not marks.line:
-        return marks.text
-    first = original.count("\n", 0, start) + 1
-    return marks.line.format(count=lines, first=first, last=first + lines - 1)
+def _member_mark(original: str, gap: Span, marks: GapMarks, line: int, is_first: bool) -> str:
+    """A member without a value in the place of object members."""
+    return _item_mark(original, gap, marks, line, is_first, ": null")
+
+
+def _lines(hidden: str) -> int:
+    """How many lines a gap hides, a begun one included."""
+    return hidden.count("\n") + (0 if hidden.rstrip(" \t").endswith("\n") else 1)
 
 
 def merge_spans(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -14,7 +14,7 @@ class Candidate:
     """The units of one text, as numbers: U scores, U costs in tokens, and which are kept before all others.
 
     `needs` (U), when given, holds for each unit the units that must be kept with it. `empty_cost` is what the text costs
-    with nothing kept, `gap_cost` what one gap between kept units costs.
+    with nothing kept, `gap_cost` what one gap between kept units costs, `note_cost` what is added to the first gap.
     """
 
     scores: NDArray[np.float64]
@@ -23,6 +23,7 @@ class Candidate:
     empty_cost: int
     gap_cost: int
     needs: Sequence[Sequence[int]] = ()
+    note_cost: int = 0
 
 
 class _Choice:
@@ -85,7 +86,7 @@ def select(candidates: Sequence[Candidate], budget: int) -> list[NDArray[np.bool
     texts with nothing kept do.
     """
     choices = [_Choice(candidate) for candidate in candidates]
-    left = budget - sum(candidate.empty_cost for candidate in candidates)
+    left = budget - sum(candidate.empty_cost + candidate.note_cost for candidate in candidates)
     order = ranking(candidates)
     left = _take(choices, order, left)
     for choice in choices:

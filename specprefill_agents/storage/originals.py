@@ -1,14 +1,10 @@
 """Originals: the texts that compression shortened, whole, each under a short id that a gap mark can show to a model.
 
-An id is "sp-" and the first 8 characters, in lower-case base32, of an HMAC-SHA256 of the text. Its key is made from a
-secret and the tenant's name:
-
-* The secret is the directory's own, so one text has one id in all processes that share a directory. Without it, whoever
-  reads a compressed prompt and its ids could try out what the gaps hide; 40 bits of a plain hash confirm a good guess.
-* Processes that do not share a directory (workers on several machines, a conversation that moves) have the same ids
-  when they are given the same `secret`.
-* In memory there is no secret that the next process would know. Ids then depend on tenant and text alone, since bytes
-  that were sent must come out the same again; give a `secret` where gaps hide what can be guessed.
+An id is "sp-" and the first 8 characters, in lower-case base32, of an HMAC-SHA256 of the text, under a key made from the
+tenant's name and, when given, a `secret`. Without one, an id depends on tenant and text alone, because ids are part of
+what is sent, and the same input must give the same bytes in any process, on any machine, with any state of the disk. The
+price: whoever reads a compressed prompt can confirm a good guess of all that its gaps hide. Give a `secret` where that
+matters, the same one to all processes that continue each other's conversations.
 
 An id is not a permission: a text is looked for among those of its tenant only, under a name that the directory's secret
 and the tenant shape. Another tenant's id is as unknown as one that never was.
@@ -28,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from specprefill_agents.errors import ConfigError, SpecPrefillError
+from specprefill_agents.errors import ConfigError, NotKeptError
 from specprefill_agents.storage.directory import cache_directory
 from specprefill_agents.storage.rows import row_key
 from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT
@@ -45,10 +41,6 @@ SMALLEST_SECRET = 16
 _ID = re.compile(r"sp-[a-z2-7]{8,52}")
 
 
-class NotKeptError(SpecPrefillError):
-    """No shelf could hold a text, so nothing may be left out of it."""
-
-
 class KeepsOriginals(Protocol):
     """Whatever has originals to give back, such as a compressor."""
 
@@ -61,8 +53,7 @@ class KeepsOriginals(Protocol):
 class Originals:
     """Texts by id, on the first of `shelves` that can hold them. May be shared by threads.
 
-    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids in place of the directory's
-    own. Make one with `on_disk` or `in_memory`. Raises `ConfigError` at construction.
+    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids too. Make one with `on_disk` or `in_memory`. Raises `ConfigError` at construction.
     """
 
     def __init__(self, shelves: Sequence[Shelf], *, tenant: str = "", secret: bytes | None = None) -> None:
@@ -70,7 +61,7 @@ class Originals:
             raise ConfigError("secret", f"{len(secret)} bytes", f"at least {SMALLEST_SECRET} bytes")
         self.shelves = tuple(shelves)
         self.tenant = tenant
-        self._secret = secret
+        self._key = row_key(secret or b"", "id of an original", tenant)
 
     @classmethod
     def on_disk(
@@ -112,9 +103,7 @@ class Originals:
     def get(self, name: str) -> str | None:
         """The text whose id is `name`; None for an id that is unknown here: expired, misspelt, or another tenant's."""
         text = self._find(name)[0] if _ID.fullmatch(name) else None
-        if text is None or not any(_full_id(text, key).startswith(name) for key in self._keys()):
-            return None
-        return text
+        return text if text is not None and _full_id(text, self._key).startswith(name) else None
 
     def close(self) -> None:
         """Close this thread's connections; the next call opens them again."""
@@ -129,7 +118,7 @@ class Originals:
 
     def _place(self, text: str) -> tuple[str, Shelf | None]:
         """The shortest id that no other text has, and where `text` is kept under it."""
-        full = _full_id(text, self._keys()[0])
+        full = _full_id(text, self._key)
         for length in ID_LENGTHS:
             name = full[: len(ID_PREFIX) + length]
             found, shelf = self._find(name)
@@ -144,11 +133,6 @@ class Originals:
             if text is not None:
                 return text, shelf
         return None, None
-
-    def _keys(self) -> list[bytes]:
-        """The key of new ids; then those that ids may have been made with while a directory could not be opened."""
-        found = [self._secret] if self._secret else [*(shelf.secret() for shelf in self.shelves), b""]
-        return [row_key(secret, "id of an original", self.tenant) for secret in found if secret is not None]
 
 
 def _full_id(text: str, key: bytes) -> str:

@@ -35,10 +35,6 @@ class Shelf(Protocol):
         """Hold `text` under `name`; False when that failed."""
         ...
 
-    def secret(self) -> bytes | None:
-        """What only this shelf's users know; None when there is nothing of the kind, or not now."""
-        ...
-
     def close(self) -> None:
         """Let go of connections; the next call opens them again."""
         ...
@@ -74,9 +70,6 @@ class MemoryShelf:
         self._rows.put(name, self._until_later(zlib.compress(_bytes(text), 1)))
         return self._rows.get(name) is not None
 
-    def secret(self) -> None:
-        """None: memory has no secret that a later process would know too."""
-
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -103,7 +96,6 @@ class DiskShelf(ScoreCache):
         _check_age(max_age_s)
         super().__init__(directory, tenant=tenant, size_limit=size_limit, timeout_s=timeout_s)
         self._max_age_s = max_age_s
-        self._secret: bytes | None = None
 
     def read(self, name: str) -> str | None:
         """The text under `name`, whose time starts anew; None when there is none, or none that is sound."""
@@ -116,16 +108,6 @@ class DiskShelf(ScoreCache):
         """Hold `text` under `name`; False when that failed, which is counted in `stats`."""
         self.put(ORIGINAL, _SCOPE, name, text)
         return self._refresh(name)
-
-    def secret(self) -> bytes | None:
-        """The directory's secret, made where there is none; None while the directory cannot be opened."""
-        if self._secret is None:
-            try:
-                opened = self._open()
-                self._secret = opened[1] if opened else None
-            except Exception as error:
-                self._failed("opened", error)
-        return self._secret
 
     def _refresh(self, name: str) -> bool:
         """Start the time of the row under `name` anew; False when there is no such row."""

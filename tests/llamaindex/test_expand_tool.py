@@ -15,7 +15,7 @@ from llama_index.core.llms.mock import MockFunctionCallingLLM
 from specprefill_agents import ConfigError
 from specprefill_agents.prompt.expand import BAD_ARGUMENTS, BAD_LINES, EXPAND_TOOL, UNKNOWN_ID
 from specprefill_agents.storage.originals import Originals
-from specprefill_llamaindex.expand_tool import expand_tool
+from specprefill_llamaindex import expand_tool
 
 # LlamaIndex's workflows look at every attribute of an agent, the deprecated ones of pydantic included.
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
