@@ -20,6 +20,7 @@ from benchmarks.peers import compare
 from benchmarks.peers.environment import SYSTEMS, WORKERS, PeerError, interpreter, worker_environment
 from benchmarks.peers.journal import Journal, Peer
 from benchmarks.peers.measure import Measure, new_results
+from benchmarks.peers.plan import fingerprint
 from benchmarks.peers.protocol import Reply, Request, Worker
 from benchmarks.peers.words import shows, words, words_in_order, words_kept
 from benchmarks.results import Cell, Results, load
@@ -312,7 +313,7 @@ def test_a_run_measures_stores_and_prints_and_a_second_finds_it_held(
 ) -> None:
     assert peers.main(command) == 0
     first = capsys.readouterr()
-    assert "4 rows, head_tail_text" in first.err
+    assert "nq_20doc, head_tail_text: 4 rows" in first.err
     assert "| nq_20doc (n=4) | evidence, verbatim | head_tail_text | 0.75" in first.out
     (stored,) = load(tmp_path / "out.json").cells
     assert stored.rows["0.2"]["evidence"] == [1.0, 0.0, 1.0, 1.0]
@@ -346,8 +347,11 @@ def test_what_cannot_be_measured_is_said_before_anything_runs(
 
 
 def test_changed_weights_are_other_weights(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"one")
-    before = peers.fingerprint(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"two")
-    assert peers.fingerprint(tmp_path) != before
+    found = []
+    for weights in (b"one", b"two"):
+        directory = tmp_path / weights.decode()
+        directory.mkdir()
+        (directory / "config.json").write_text("{}")
+        (directory / "model.safetensors").write_bytes(weights)
+        found.append(fingerprint(directory))
+    assert found[0] != found[1]

@@ -4,115 +4,54 @@
 
 A peer runs in an environment of its own, made on first use, behind one worker process. Its replies are kept beside that
 environment, so an interrupted run goes on behind the last one; finished cells are kept in `--out`. `--against` names a
-result of `benchmarks.needles` for the same `--n` and `--seed`, and adds the differences row by row.
+result of `benchmarks.needles` on the same rows (all, or the same `--n` and `--seed`) and adds the differences row by row.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks import data
-from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, git_commit, shown_command
 from benchmarks.peers import compare
-from benchmarks.peers.environment import SYSTEMS, WORKERS, PeerError, System, interpreter, worker_environment
-from benchmarks.peers.journal import Journal, Peer
+from benchmarks.peers.environment import SYSTEMS, PeerError, System
+from benchmarks.peers.journal import Peer
 from benchmarks.peers.measure import PEER_METRICS, Measure
-from benchmarks.peers.protocol import Worker
-from benchmarks.results import Cell, Results, cell_key, load, rounded
-from specprefill_agents import CompressionConfig
+from benchmarks.peers.plan import Plan
+from benchmarks.results import Cell, Results, load, rounded
 from specprefill_agents.accounting.tokens import counter_for
-from specprefill_agents.draft.registry import home
 
-SOURCES = (*sorted(WORKERS.glob("*.py")), *(WORKERS.parent / name for name in ("data.py", "evaluate.py", "metrics.py")))
-"""Files that can change a cell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to measure."""
-
-    directory: Path
-    sets: tuple[str, ...]
-    systems: tuple[System, ...]
-    keeps: tuple[float, ...]
-    count: int | None
-    seed: int
-    draft: Path | None
-    threads: int
-
-    def conditions(self) -> dict[str, Any]:
-        """What all cells of one file share."""
-        settings = {
-            "keep_ratios": list(self.keeps),
-            "seed": self.seed,
-            "draft": self.draft.name if self.draft else "none",
-            "device": "cpu",
-            "threads": self.threads,
-            "target_tokenizer": counter_for().name,
-        }
-        return {"benchmark": "peers", "settings": settings, "machine": machine_kind(), "versions": versions()}
-
-    def command(self, system: System) -> list[str]:
-        """The command line of a system's worker."""
-        draft = ["--draft", str(self.draft)] if system.needs_draft else []
-        return [str(interpreter(system)), str(WORKERS / system.worker), *draft, *system.arguments]
-
-    def subject(self, system: System) -> dict[str, str]:
-        """All that decides what a system answers to a request."""
-        worker = hashlib.sha256((WORKERS / system.worker).read_bytes()).hexdigest()
-        weights = fingerprint(self.draft) if system.needs_draft and self.draft else ""
-        return {"system": system.name, "needs": " ".join(system.requirements), "worker": worker, "draft": weights}
-
-    def peer(self, system: System) -> Peer:
-        """The system, with the replies of earlier runs."""
-        journal = Journal(home() / "peers" / f"{system.name}.jsonl", self.subject(system))
-        return Peer(lambda: Worker(self.command(system), worker_environment(self.threads)), journal)
-
-
-def fingerprint(directory: Path) -> str:
-    """16 hex digits of the weights, configuration and tokenizer in `directory`."""
-    digest = hashlib.sha256()
-    for file in sorted([*directory.glob("*.json"), *directory.glob("*.safetensors")]):
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 24):
-                digest.update(block)
-    return digest.hexdigest()[:16]
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
 def run_cell(plan: Plan, name: str, system: System, peer: Peer, progress: Progress) -> Cell:
-    """Measure one set under one system at every keep ratio, row by row."""
-    min_tokens = CompressionConfig().min_tokens if data.is_left_alone(name) else 0
-    measure = Measure(peer.compress, counter_for(), min_tokens)
-    rows: list[data.Question | data.Trajectory] = data.sample([*data.load(plan.directory, name)], plan.count, plan.seed)
+    """Measure one set under one system at every keep ratio, row by row. `seconds` is what the peer took, in whichever run."""
+    how = Measure(peer.compress, counter_for(), plan.min_tokens_for(name))
+    rows = plan.rows(name)
     tracked = progress.track(rows, description=f"{name} / {system.name}")
-    outcomes = [[measure.row(row, keep) for keep in plan.keeps] for row in tracked]
+    outcomes = [[how.row(row, keep) for keep in plan.keeps] for row in tracked]
     seconds = round(sum(one.seconds for row in outcomes for one in row), 2)
-    failed = [one.error or "" for row in outcomes for one in row if one.error is not None]
     columns = {f"{keep:g}": [row[index].metrics for row in outcomes] for index, keep in enumerate(plan.keeps)}
+    errors = [one.error for row in outcomes for one in row if one.error is not None]
+    failed = {"failed": f"{len(errors)} times, first: {errors[0]}"} if errors else {}
     return Cell(
         set=name,
         scorer=system.name,
         ids=[row.id for row in rows],
         rows={keep: {metric: rounded([one[metric] for one in column]) for metric in PEER_METRICS} for keep, column in columns.items()},
-        min_tokens=min_tokens,
+        min_tokens=how.min_tokens,
         seconds=seconds,
         scorer_seconds=seconds,
         draft_tokens_per_s=None,
-        provenance={
-            "needs": " ".join(system.requirements),
-            **({"failed": f"{len(failed)} requests, first: {failed[0]}"} if failed else {}),
-        },
+        provenance={"needs": " ".join(system.requirements), **failed},
     )
 
 
@@ -126,25 +65,20 @@ def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Res
     if results.conditions != conditions:
         differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
         raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
-    code = hashlib.sha256(b"\0".join(file.read_bytes() for file in SOURCES)).hexdigest()[:16]
     shared = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
         for system in plan.systems:
-            subject = plan.subject(system)
             with plan.peer(system) as peer:
                 for name in plan.sets:
-                    key = cell_key(conditions, code, data.checksum(plan.directory, name), plan.count, subject)
-                    cell = results.get(f"{name}/{system.name}", key)
-                    how = "held already"
-                    if cell is None:
-                        measured = run_cell(plan, name, system, peer, progress)
-                        cell = replace(measured, provenance={**shared, **measured.provenance}, key=key)
-                        how = f"{cell.seconds:.1f} s"
-                        results = results.with_cell(cell)
-                        if out:
-                            results.save(out)
-                    console.print(f"{name}: {len(cell.ids)} rows, {system.name}: {how}")
+                    key = plan.key(name, system)
+                    if results.get(f"{name}/{system.name}", key):
+                        console.print(f"{name}, {system.name}: held already")
+                        continue
+                    cell = run_cell(plan, name, system, peer, progress)
+                    results = results.with_cell(replace(cell, provenance={**shared, **cell.provenance}, key=key))
+                    if out:
+                        results.save(out)
+                    console.print(f"{name}, {system.name}: {len(cell.ids)} rows, {cell.seconds:.1f} s")
     return results
 
 
