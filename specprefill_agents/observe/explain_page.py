@@ -16,12 +16,12 @@ from itertools import groupby
 from typing import Any
 
 from specprefill_agents.errors import missing_extra
-from specprefill_agents.observe.explain import NO_QUESTION, TOP_SHARES, Explanation, visible
+from specprefill_agents.observe.explain import NO_QUESTION, TOP_SHARES, ExplainedUnit, Explanation, visible
 
 LONG_UNITS = 3_000
 """A text with more units is laid out only where it is looked at."""
 
-_SCRIPTS = ("select.js", "minimap.js", "view.js")
+_SCRIPTS = ("select.js", "view.js", "detail.js", "move.js", "minimap.js")
 
 
 def render_page(explanation: Explanation) -> str:
@@ -106,18 +106,28 @@ def _notice(explanation: Explanation) -> str:
 
 
 def _blocks(explanation: Explanation) -> Iterator[list[dict[str, str]]]:
-    """The units of each block as the template shows them; the first unit of the text is the one that Tab reaches."""
+    """The units of each block as the template shows them; the first unit of the text is the one that Tab reaches.
+
+    White space that a block ends with behind its last line break is set apart (`tail`), since it would show as an empty line.
+    """
     rows = zip(explanation.units, explanation.heat() if explanation.scorers else [], strict=True)
     for _, block in groupby(rows, key=lambda row: row[0].block):
-        yield [
-            {
-                "classes": f"u h{level} {'kept' if unit.kept else 'dropped'}{' forced' if unit.forced else ''}",
-                "selected": "true" if unit.kept else "false",
-                "tabindex": "-1" if unit.start else "0",
-                "text": visible(explanation.text[unit.start : unit.end]),
-            }
-            for unit, level in block
-        ]
+        shown = [_unit(explanation, unit, level) for unit, level in block]
+        text = shown[-1]["text"]
+        body = text.rstrip(" \t")
+        if body.endswith("\n"):
+            shown[-1] |= {"text": body, "tail": text[len(body) :]}
+        yield shown
+
+
+def _unit(explanation: Explanation, unit: ExplainedUnit, level: int) -> dict[str, str]:
+    return {
+        "classes": f"u h{level} {'kept' if unit.kept else 'dropped'}{' forced' if unit.forced else ''}",
+        "selected": "true" if unit.kept else "false",
+        "tabindex": "-1" if unit.start else "0",
+        "text": visible(explanation.text[unit.start : unit.end]),
+        "tail": "",
+    }
 
 
 def _legend() -> list[dict[str, Any]]:
@@ -126,8 +136,8 @@ def _legend() -> list[dict[str, Any]]:
 
 
 def _script() -> str:
-    select, minimap, view = (_asset(name) for name in _SCRIPTS)
-    return f'"use strict";\n(() => {{\n{select}\n{view}\n{minimap}\nstart();\n}})();\n'
+    parts = "\n".join(_asset(name) for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\nstart();\n}})();\n'
 
 
 def _asset(name: str) -> str:

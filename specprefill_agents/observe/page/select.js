@@ -1,6 +1,6 @@
 // Greedy selection under a budget in target tokens: the rule of specprefill_agents/selection/budget.py. Pure.
 //
-// text: {costs: [U], needs: [U][], forced: [U], emptyCost, gapCost, noteCost}, all token counts.
+// text: {costs: [U], needs: [U][], forced: [U], emptyCost, gapCost, noteCost}, costs in target tokens.
 
 /** Unit indices from the most to the least important: forced ones first, then by falling score, earlier ones first. */
 function ranking(scores, forced) {
@@ -60,17 +60,56 @@ function select(text, order, budget) {
   for (const index of order) if (!kept[index]) keep(index, left);
   const missed = short.slice(); // closing gaps tells nothing about what the budget lacked
   if (!isEmpty) for (let index = 0; index < kept.length; index++) if (!kept[index]) keep(index, 0);
-  return { kept, by, short: missed, spent: budget - left };
+  return { kept, by, short: missed };
 }
 
-/** Estimated tokens of the text when the units of the mask `kept` are kept. */
-function estimate(text, kept) {
-  let spent = 0;
+/** Tokens of the units of the mask `kept`, and the number of runs that it leaves out. */
+function tally(text, kept) {
+  let tokens = 0;
   let gaps = 0;
   for (let index = 0; index < kept.length; index++) {
-    if (kept[index]) spent += text.costs[index];
+    if (kept[index]) tokens += text.costs[index];
     else if (index === 0 || kept[index - 1]) gaps++;
   }
-  const isEmpty = kept.every((one) => !one);
-  return (isEmpty ? text.emptyCost : spent + gaps * text.gapCost) + (gaps ? text.noteCost : 0);
+  return { tokens, gaps };
+}
+
+/** A function that tells how many tokens the text has, as sent, with a mask of units kept. Costs of units and gaps are
+ *  estimates; what the text has whole, and what it has by the decision (text.decided, text.keptTokens), says how far off. */
+function gauge(text) {
+  const whole = text.costs.reduce((sum, cost) => sum + cost, 0);
+  const joined = whole ? text.originalTokens / whole : 1;
+  const decided = tally(text, text.decided);
+  const inGaps = text.keptTokens - joined * decided.tokens - text.noteCost;
+  const perGap = decided.gaps && text.keptTokens ? inGaps / decided.gaps : text.gapCost;
+  return (kept) => {
+    const { tokens, gaps } = tally(text, kept);
+    if (!tokens) return text.emptyCost + text.noteCost;
+    return Math.round(joined * tokens + perGap * gaps + (gaps ? text.noteCost : 0));
+  };
+}
+
+/** The best selection whose text as sent fits the budget: the target is raised by what was left over and lowered by what
+ *  was too much, as the library does with the rendered text. Adds `tokens`, as sent, to what `select` says. */
+function fill(text, order, budget, tokensOf) {
+  let best = null;
+  let target = budget;
+  const attempt = () => {
+    const found = select(text, order, target);
+    found.tokens = tokensOf(found.kept);
+    return found;
+  };
+  for (let round = 0; round < 3; round++) {
+    const found = attempt();
+    const spare = budget - found.tokens;
+    if (spare >= 0) best = found;
+    if ((spare >= 0 && spare * 100 <= budget) || (spare < 0 && best)) break;
+    target += spare;
+  }
+  while (!best && target > 0) {
+    target = Math.min(target - 1, Math.floor(0.97 * target));
+    const found = attempt();
+    if (found.tokens <= budget) best = found;
+  }
+  return best ?? { ...select(text, order, 0), kept: new Uint8Array(order.length), tokens: 0 };
 }

@@ -14,10 +14,15 @@ const best = data.scores.map((scores) => scores.reduce((top, score) => Math.max(
 const number = new Intl.NumberFormat("en");
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 
-// Unit costs are estimates, what counts is the text as sent; the decision tells how far apart the two are.
-const decidedEstimate = estimate(data, data.decided);
-const isCut = data.decided.some((one) => !one) && data.keptTokens > 0;
-const scale = isCut ? decidedEstimate / data.keptTokens : 1;
+const tokensOf = gauge(data);
+
+const counted = (count, what) => `${number.format(count)} ${what}${count === 1 ? "" : "s"}`;
+
+/** The lines from where one unit begins to where another ends. */
+function linesOf(first, last) {
+  const [from, to] = [data.first[first], data.last[last]];
+  return from === to ? `line ${number.format(from)}` : `lines ${number.format(from)}–${number.format(to)}`;
+}
 
 const state = { percent: decidedPercent(), scorer: 0, unit: -1, hide: false };
 let tabStop = 0; // the unit that Tab reaches
@@ -33,14 +38,10 @@ function choose(at, scorer) {
   const isDecision = at === decidedPercent() && scorer === 0;
   const ratio = at === decidedPercent() ? data.keepRatio : at / 100;
   const budget = Math.floor(data.originalTokens * ratio);
-  const greedy = select(data, orders[scorer], Math.floor(budget * scale));
-  if (isDecision) return { ...greedy, kept: data.decided, tokens: data.keptTokens, budget, ratio, isDecision };
-  const tokens = Math.round(greedy.spent / scale);
-  if (ratio >= 1 || tokens >= data.originalTokens) {
-    const everything = new Uint8Array(units.length).fill(1);
-    return { ...greedy, kept: everything, tokens: data.originalTokens, budget, ratio, isDecision };
-  }
-  return { ...greedy, tokens, budget, ratio, isDecision };
+  const found = { ...fill(data, orders[scorer], budget, tokensOf), budget, ratio, isDecision };
+  if (isDecision) return { ...found, kept: data.decided, tokens: data.keptTokens };
+  if (ratio < 1 && found.tokens < data.originalTokens) return found;
+  return { ...found, kept: new Uint8Array(units.length).fill(1), tokens: data.originalTokens };
 }
 
 function update() {
@@ -84,125 +85,9 @@ function markGaps() {
     let end = start;
     let tokens = 0;
     while (end < units.length && !shown.kept[end]) tokens += data.costs[end++];
-    const what = end - start === 1 ? "1 unit" : `${number.format(end - start)} units`;
-    units[start].dataset.gap = `${what}, ${number.format(tokens)} tokens omitted (lines ${data.first[start]}–${data.last[end - 1]})`;
+    units[start].dataset.gap = `${counted(end - start, "unit")}, ${counted(tokens, "token")} omitted (${linesOf(start, end - 1)})`;
     start = end - 1;
   }
-}
-
-/** Why unit `index` is kept or left out, in a sentence. */
-function verdict(index) {
-  const place = `rank ${number.format(ranks[state.scorer][index])} of ${number.format(units.length)}`;
-  const by = shown.by[index];
-  if (shown.kept[index]) {
-    if (!shown.kept.includes(0)) return "Kept: the whole text passes unchanged.";
-    if (data.forced[index]) return "Kept: a force_keep pattern matches.";
-    if (by >= 0 && by !== index) return `Kept: unit ${number.format(by + 1)} needs it.`;
-    return `Kept: ${place}, within the budget.`;
-  }
-  const short = Math.ceil(shown.short[index] / scale);
-  if (shown.isDecision || short < 1) return `Omitted: ${place}, beyond the budget.`;
-  return `Omitted: ${place}, ${number.format(short)} tokens short when its turn came.`;
-}
-
-function describe() {
-  const index = state.unit;
-  if (index < 0) return;
-  const lines = data.first[index] === data.last[index] ? `line ${data.first[index]}` : `lines ${data.first[index]}–${data.last[index]}`;
-  const needs = data.needs[index].length ? ` Needs ${data.needs[index].map((need) => `unit ${need + 1}`).join(", ")}.` : "";
-  byId("which").textContent = `Unit ${number.format(index + 1)} of ${number.format(units.length)}`;
-  byId("verdict").textContent = verdict(index);
-  byId("facts").textContent = `${number.format(data.costs[index])} tokens, block ${number.format(data.blocks[index] + 1)}, ${lines}.${needs}`;
-  byId("scores").tBodies[0].replaceChildren(...data.scorers.map((name, scorer) => scoreRow(name, scorer, index)));
-}
-
-function scoreRow(name, scorer, index) {
-  const row = document.createElement("tr");
-  const score = data.scores[scorer][index];
-  const label = document.createElement("div");
-  label.textContent = name;
-  label.style.setProperty("--share", `${best[scorer] > 0 ? (100 * Math.max(score, 0)) / best[scorer] : 0}%`);
-  const head = document.createElement("th");
-  head.scope = "row";
-  head.append(label);
-  row.append(head);
-  for (const value of [score === 0 ? "0" : score.toPrecision(3), `#${number.format(ranks[scorer][index])}`]) {
-    const cell = document.createElement("td");
-    cell.textContent = value;
-    row.append(cell);
-  }
-  row.classList.toggle("chosen", scorer === state.scorer);
-  return row;
-}
-
-/** What the chosen unit tells assistive technology; its place too, which cannot be counted where blocks are not laid out. */
-function chosenAttributes(index) {
-  return {
-    "aria-current": "true",
-    "aria-describedby": "verdict facts",
-    "aria-posinset": index + 1,
-    "aria-setsize": units.length,
-  };
-}
-
-/** Make a unit the one that is described and that Tab reaches; `focus` moves the focus there too. */
-function pick(index, focus) {
-  if (index < 0 || index >= units.length) return;
-  for (const name of Object.keys(chosenAttributes(0))) units[tabStop].removeAttribute(name);
-  state.unit = index;
-  moveTabStop(index);
-  for (const [name, value] of Object.entries(chosenAttributes(index))) units[index].setAttribute(name, value);
-  describe();
-  drawMap();
-  if (focus) {
-    units[index].focus({ preventScroll: true });
-    const show = () => units[index].scrollIntoView({ block: "nearest" });
-    show();
-    requestAnimationFrame(() => requestAnimationFrame(show)); // blocks on the way have their true heights only now
-  }
-}
-
-function moveTabStop(index) {
-  units[tabStop].tabIndex = -1;
-  tabStop = index;
-  units[index].tabIndex = 0;
-}
-
-const isShown = (index) => !state.hide || Boolean(shown.kept[index]);
-
-/** The nearest unit from `start` on, going by `step`, that `accepts` takes; `start - step` where there is none. */
-function seek(start, step, accepts) {
-  for (let index = start; index >= 0 && index < units.length; index += step) if (accepts(index)) return index;
-  return start - step;
-}
-
-/** The first unit of the next block, or of this one, or of the one before where this one's first is chosen. */
-function blockStart(index, step) {
-  const target = step > 0 ? data.blocks[index] + 1 : index > 0 ? data.blocks[index - 1] : 0;
-  const found = data.blocks.indexOf(target);
-  return found < 0 ? units.length - 1 : found;
-}
-
-const KEYS = {
-  ArrowRight: (index) => seek(index + 1, 1, isShown),
-  ArrowDown: (index) => seek(index + 1, 1, isShown),
-  ArrowLeft: (index) => seek(index - 1, -1, isShown),
-  ArrowUp: (index) => seek(index - 1, -1, isShown),
-  PageDown: (index) => seek(blockStart(index, 1), 1, isShown),
-  PageUp: (index) => seek(blockStart(index, -1), -1, isShown),
-  Home: () => seek(0, 1, isShown),
-  End: () => seek(units.length - 1, -1, isShown),
-  n: (index) => seek(index + 1, 1, (other) => shown.kept[other]),
-  p: (index) => seek(index - 1, -1, (other) => shown.kept[other]),
-};
-
-function onKey(event) {
-  const move = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!move || event.ctrlKey || event.altKey || event.metaKey || !unitOf.has(event.target)) return;
-  event.preventDefault();
-  const index = unitOf.get(event.target);
-  const target = move(index);
-  pick(target >= 0 && target < units.length && isShown(target) ? target : index, true);
 }
 
 /** The address holds what is shown, so that a view can be linked to: #keep=20&scorer=bm25&unit=7&only=kept. */
