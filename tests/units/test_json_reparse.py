@@ -120,7 +120,7 @@ def test_a_document_of_which_nothing_is_kept_is_a_mark_that_parses(text: str, li
     assert json.loads(render(text, layout, set())) == MARK
 
 
-@given(st.lists(DOCUMENTS.map(json.dumps), min_size=2, max_size=8), LIMITS, st.sampled_from(["\n", "\r\n", "\n\n"]), st.data())
+@given(st.lists(DOCUMENTS.map(json.dumps), min_size=2, max_size=4), LIMITS, st.sampled_from(["\n", "\r\n", "\n\n"]), st.data())
 def test_every_line_kept_of_json_lines_parses(lines: list[str], limits: Limits, newline: str, data: st.DataObject) -> None:
     text = newline.join(lines) + newline
     layout = split_json(text, limits)
