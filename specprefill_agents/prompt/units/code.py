@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from specprefill_agents.prompt.units.code_languages import Language, grammar_of, likely_languages, looks_like_code
 from specprefill_agents.prompt.units.code_layout import code_layout
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_lines
+from specprefill_agents.prompt.units.code_literals import without_literals
 from specprefill_agents.prompt.units.code_outline import FRAGMENT_CHARS, Stretch, outline
 from specprefill_agents.prompt.units.code_tree import Fragment, Mark, Marks, Role, innermost, mark_statements, parse
 from specprefill_agents.prompt.units.layout import Layout, Limits
@@ -39,7 +40,7 @@ def split_code(text: str, limits: Limits) -> Layout | None:
     languages = likely_languages(text)
     if not languages:
         return None
-    lines = read_lines(text)
+    lines = without_literals(read_lines(text), languages[0])
     stretches = outline(lines)
     speaker = _speaker(lines, stretches, languages)
     if speaker is None:

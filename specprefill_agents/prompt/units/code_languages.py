@@ -28,7 +28,8 @@ class Language:
     """A language with the `telling` shapes of its lines: common in code of that language, rare in any other text.
 
     `grammar` and `entry` name the module of the grammar and its function. `contexts` are pieces of code that a fragment
-    may have been cut out of; "{" stands for as many blocks as the fragment closes without having opened them.
+    may have been cut out of; "{" stands for as many blocks as the fragment closes without having opened them. `literals`
+    are the marks that open and close strings and comments of several lines.
     """
 
     name: str
@@ -36,9 +37,12 @@ class Language:
     telling: re.Pattern[str]
     entry: str = "language"
     contexts: tuple[str, ...] = ()
+    literals: tuple[tuple[str, str], ...] = ()
 
 
 _CLASS_CONTEXTS = ("{", "class _ {\n{", "class _ {\n", "/*\n")
+_COMMENTS = (("/*", "*/"),)
+_QUOTING = (*_COMMENTS, ("`", "`"))
 _SCRIPT_CONTEXTS = (*_CLASS_CONTEXTS, "_ = {\n")
 
 
@@ -87,14 +91,22 @@ LANGUAGES = (
             r"self\.\w+(?: ?[-+*/|]?= |\()",
         ),
         contexts=('"""\n', "_ = {\n"),
+        literals=(('"""', '"""'), ("'''", "'''")),
     ),
-    Language("javascript", "tree_sitter_javascript", _lines(*_SCRIPT_LINES), contexts=_SCRIPT_CONTEXTS),
+    Language(
+        "javascript",
+        "tree_sitter_javascript",
+        _lines(*_SCRIPT_LINES),
+        contexts=_SCRIPT_CONTEXTS,
+        literals=_QUOTING,
+    ),
     Language(
         "typescript",
         "tree_sitter_typescript",
         _lines(*_TYPED_LINES, *_SCRIPT_LINES),
         entry="language_typescript",
         contexts=_SCRIPT_CONTEXTS,
+        literals=_QUOTING,
     ),
     Language(
         "tsx",
@@ -102,6 +114,7 @@ LANGUAGES = (
         _lines(r"[^\n]*(?:</\w[\w.]*>|/>)[;),]*[^\S\n]*$", r"<\w[\w.]*(?: |>$)", *_TYPED_LINES, *_SCRIPT_LINES),
         entry="language_tsx",
         contexts=_SCRIPT_CONTEXTS,
+        literals=_QUOTING,
     ),
     Language(
         "java",
@@ -116,6 +129,7 @@ LANGUAGES = (
             r"return\b[^\n]*;[^\S\n]*$",
         ),
         contexts=_CLASS_CONTEXTS,
+        literals=(*_COMMENTS, ('"""', '"""')),
     ),
     Language(
         "go",
@@ -131,6 +145,7 @@ LANGUAGES = (
             r"return(?: [^\n;]*)?[^;\n]$",
         ),
         contexts=("{", "func _() {\n{", "type _ struct {\n", "/*\n"),
+        literals=_QUOTING,
     ),
     Language(
         "rust",
@@ -147,8 +162,9 @@ LANGUAGES = (
             r"(?:if|for|while|match|loop)\b[^\n;]*\{[^\S\n]*$",
         ),
         contexts=("{", "impl _ {\n{", "impl _ {\n", "struct _ {\n", "/*\n"),
+        literals=_COMMENTS,
     ),
-    Language("c", "tree_sitter_c", _lines(*_C_LINES), contexts=("{", "struct _ {\n", "/*\n")),
+    Language("c", "tree_sitter_c", _lines(*_C_LINES), contexts=("{", "struct _ {\n", "/*\n"), literals=_COMMENTS),
     Language(
         "cpp",
         "tree_sitter_cpp",
@@ -163,6 +179,7 @@ LANGUAGES = (
             *_C_LINES,
         ),
         contexts=_CLASS_CONTEXTS,
+        literals=_COMMENTS,
     ),
 )
 

@@ -9,7 +9,7 @@ beside it does, and would win over that code otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines
@@ -50,21 +50,38 @@ def code_layout(text: str, lines: CodeLines, marks: Sequence[Mark], limits: Limi
 
 
 def _pieces(lines: CodeLines, marks: Sequence[Mark], limits: Limits) -> Iterator[_Piece]:
-    """One piece per mark, or per run of short neighbours of the same sort under the same head."""
+    """One piece per mark, per run of short neighbours of the same sort under the same head, or per head with its short body."""
     heads = {mark.parent for mark in marks}
     held: _Piece | None = None
-    for index, mark in enumerate(marks):
-        last = marks[index + 1].line if index + 1 < len(marks) else len(lines)
+    index = 0
+    while index < len(marks):
+        after = _branch_end(lines, marks, heads, index, limits)
+        mark = marks[index]
+        last = marks[after].line if after < len(marks) else len(lines)
         piece = _Piece(mark.line if index else 0, last, index, mark.until)
         if held is None:
             held = piece
         elif _are_alike(marks[held.mark], mark) and not {held.mark, index} & heads and _fit(lines, held, piece, mark.role, limits):
-            held = replace(held, last=last, until=max(held.until, mark.until))
+            held = _Piece(held.first, last, held.mark, max(held.until, mark.until))
         else:
             yield held
             held = piece
+        index = after
     if held is not None:
         yield held
+
+
+def _branch_end(lines: CodeLines, marks: Sequence[Mark], heads: Set[int], index: int, limits: Limits) -> int:
+    """The mark after a head and all simple statements under it, when they fit in one unit; otherwise the next mark."""
+    line = marks[index].line
+    after = index + 1
+    while after < len(marks) and marks[after].parent == index and marks[after].role == "statement" and after not in heads:
+        after += 1
+        if lines.size(line, marks[after - 1].line) > limits.max_chars:
+            break
+    end = marks[after].line if after < len(marks) else len(lines)
+    is_whole = end == len(lines) or 0 <= lines.indents[end] <= lines.indents[line]
+    return after if is_whole and lines.size(line, end) <= limits.max_chars else index + 1
 
 
 def _are_alike(one: Mark, other: Mark) -> bool:
@@ -85,7 +102,7 @@ def _with_leads(lines: CodeLines, marks: Sequence[Mark], pieces: Sequence[_Piece
         after = found[-1] if found else None
         is_above = after is not None and (after.leads or marks[after.mark].opens) and marks[after.mark].parent == marks[piece.mark].parent
         leads = is_above and marks[piece.mark].role == "comment" and lines.indents[piece.last - 1] != BLANK
-        found.append(replace(piece, leads=leads))
+        found.append(replace(piece, leads=True) if leads else piece)
     return found[::-1]
 
 
@@ -140,17 +157,26 @@ class _Writer:
         return min(self._lines.size(piece.first, max(piece.until, piece.last)), self._limits.block_chars)
 
     def _cuts(self, piece: _Piece, role: Role) -> list[int]:
-        """Ends of the units of `piece`: one, unless it is long."""
+        """Ends of the units of `piece`: one, unless it is long; then paragraphs, which blank lines end, are cut by lines."""
         starts, limits = self._lines.starts, self._limits
-        if self._lines.size(piece.first, piece.last) <= limits.max_chars * (1 if role in _PROSE else 2):
+        whole, least = (limits.max_chars, limits.max_chars // 2) if role in _PROSE else (2 * limits.max_chars, limits.min_chars)
+        if self._lines.size(piece.first, piece.last) <= whole:
             return [starts[piece.last]]
         ends: list[int] = []
-        first = piece.first
-        for line in range(piece.first, piece.last):
-            if line + 1 == piece.last or (self._lines.indents[line] == BLANK and self._lines.indents[line + 1] != BLANK):
-                paragraph = self._text[starts[first] : starts[line + 1]]
-                ends.extend(starts[first] + unit.end for unit in split_lines(paragraph, limits.min_chars, limits.max_chars))
-                first = line + 1
+        for first, filled, last in self._paragraphs(piece):
+            units = split_lines(self._text[starts[first] : starts[filled]], least, limits.max_chars)
+            ends.extend(starts[first] + unit.end for unit in units)
+            ends[-1] = starts[last]
         if len(ends) > 1 and ends[-1] - ends[-2] <= _CLOSING_CHARS and _CLOSING.match(self._text, ends[-2], ends[-1]):
             del ends[-2]  # a closing quote or bracket is no unit
         return ends
+
+    def _paragraphs(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
+        """The first line of each paragraph, the line after its last one that is not blank, and that of the next paragraph."""
+        first = filled = piece.first
+        for line in range(piece.first, piece.last):
+            if self._lines.indents[line] != BLANK:
+                filled = line + 1
+            if line + 1 == piece.last or (filled <= line and self._lines.indents[line + 1] != BLANK):
+                yield first, max(filled, first + 1), line + 1
+                first = line + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 BLANK = -1
 """The indent of a line without code."""
@@ -23,15 +23,13 @@ _NUMBERED_PART = 4
 _GUTTER = re.compile(r"[^\S\n]{0,12}(?P<number>\d{1,7})(?P<mark>\t|→|[^\S\n]?[:|│]|[^\S\n]{1,2}|(?=\r?$))")
 _PLAIN_GUTTER = re.compile(r"[^\S\n]{0,12}\d{1,7}(?:\t|→|[^\S\n]?[:|│])")
 _FRAME = re.compile(
-    r"\s*(?:```|~~~"
-    r"|[\[(]?(?:open )?file: .*"
-    r"|\(current directory: .*\)|bash-\$"
-    r"|[\[(]?(?:\.\.\. ?)?\d+ (?:more )?lines (?:above|below|omitted|not shown|total).*"
+    r"^[^\S\n]*(?:[\[(](?:open )?file: .*|\(current directory: .*\)|bash-\$"
+    r"|[\[(](?:\.\.\. ?)?\d+ (?:more )?lines (?:above|below|omitted|not shown|total).*"
     r"|==> .* <==|<<<<< (?:START|END) CURSOR >>>>>)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _UNSAFE = re.compile(r"\x1b\[[\d;?]*[ -/]*[@-~]|\r(?!\n)|[^\t\n\r\x20-\x7e]")
-_INDENT = re.compile(rb"[ \t\f]*")
+_MARGIN = re.compile(rb"[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +66,28 @@ class CodeLines:
 
 def read_lines(text: str) -> CodeLines:
     """The lines of `text`; linear in its length, defined for any string."""
-    lines = text.split("\n")
-    lines = [line + "\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
+    lines = _split(text)
     plain = _plain(text)
     starts = [0, *accumulate(map(len, lines))]
     numbered = _numbered(lines)
+    if numbered is None:
+        frames = _frames(text, lines, starts)
+    else:
+        frames = {start for start, gutter in zip(starts, numbered, strict=False) if gutter < 0}
+    gutters = [max(gutter, 0) for gutter in numbered] if numbered else [0] * len(lines)
     indents: list[int] = []
     margins: list[int] = []
-    for line, gutter in enumerate(numbered or [0] * len(lines)):
-        begin, end = starts[line] + max(gutter, 0), starts[line + 1]
-        match = _INDENT.match(plain, begin, end)
+    for start, gutter, end in zip(starts, gutters, starts[1:], strict=False):
+        match = _MARGIN.match(plain, start + gutter, end)
         margin = match.group() if match else b""
         margins.append(len(margin))
-        if gutter < 0 or (not numbered and _FRAME.match(lines[line])):
+        code = start + gutter + len(margin)
+        if start in frames:
             indents.append(FRAME)
-        elif not plain[begin + len(margin) : end].strip():
+        elif code == end or plain[code] in b"\r\n":
             indents.append(BLANK)
         else:
-            indents.append(len(margin.expandtabs(_TAB_COLUMNS)))
-    gutters = [max(gutter, 0) for gutter in numbered] if numbered else [0] * len(lines)
+            indents.append(len(margin.expandtabs(_TAB_COLUMNS)) if b"\t" in margin else len(margin))
     return CodeLines(plain, starts, gutters, indents, margins)
 
 
@@ -105,6 +106,20 @@ def _plain(text: str) -> bytes:
     return safe.encode("ascii")
 
 
+def _split(text: str) -> list[str]:
+    lines = text.split("\n")
+    return [line + "\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
+
+
+def _frames(text: str, lines: Sequence[str], starts: Sequence[int]) -> set[int]:
+    """Where lines begin that tools write around code: names of files, counts of lines, the fences of a block."""
+    frames = {match.start() for match in _FRAME.finditer(text)}
+    filled = [at for at, line in enumerate(lines) if not line.isspace()]
+    if len(filled) > 1 and all(lines[at].lstrip().startswith(("```", "~~~")) for at in (filled[0], filled[-1])):
+        frames |= {starts[filled[0]], starts[filled[-1]]}
+    return frames
+
+
 def _numbered(lines: Sequence[str]) -> list[int] | None:
     """The gutter's length of each line, -1 for a line without a number; None when the lines are not numbered at all.
 
@@ -114,7 +129,7 @@ def _numbered(lines: Sequence[str]) -> list[int] | None:
     if len(matches) < _MIN_NUMBERED:
         return None
     numbers = [int(match["number"]) for match in matches.values()]
-    steps = [after - before == 1 for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [after - before == 1 for before, after in pairwise(numbers)]
     counted = [
         (at, match)
         for (at, match), from_last, to_next in zip(matches.items(), [False, *steps], [*steps, False], strict=True)

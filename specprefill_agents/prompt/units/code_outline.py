@@ -25,7 +25,7 @@ _CONTINUES = re.compile(
     rb"[)\]}{.,]|#\s*(?:if|el|end)|(?:else|elif|except|finally|catch|then|rescue|ensure|end)\b"
     rb"|(?:public|private|protected)\b.*:\Z"
 )
-_LEADS = re.compile(rb"@|//|#(?!\s*(?:if|el|end|include|define|pragma))")
+_LEADS = re.compile(rb"@|//|template\b|#(?!\s*(?:if|el|end|include|define|pragma))")
 _COMMENT = re.compile(rb"//|#(?!\s*\[|\s*(?:if|el|end|include|define|pragma))")
 
 
@@ -70,8 +70,35 @@ def _cut(lines: CodeLines, span: Span, parent: int, depth: int, stretches: list[
 
 
 def _items(lines: CodeLines, span: Span) -> Iterator[Span]:
-    """Items at the smallest indent in sight; decorators and comments right above a line belong to it."""
+    """Paragraphs at the smallest indent in sight, each with what is indented deeper below it; single lines of a long paragraph.
+
+    A definition begins a paragraph, so that its first line, its decorators and its comments stay together.
+    """
     base = _smallest_indent(lines, span)
+    for start, end in _paragraphs(lines, span, base):
+        if lines.size(start, end) <= FRAGMENT_CHARS:
+            yield start, end
+        else:
+            yield from _lines_at(lines, (start, end), base)
+
+
+def _paragraphs(lines: CodeLines, span: Span, base: int) -> Iterator[Span]:
+    """New ones begin behind a blank line, a closing bracket or a line that is indented deeper."""
+    start, joins = span[0], False
+    for line in range(*span):
+        if lines.indents[line] != base:
+            joins = False
+            continue
+        code = lines.code_of(line)
+        if line > start and not joins and not _CONTINUES.match(code):
+            yield start, line
+            start = line
+        joins = not _TAIL.match(code)
+    yield start, span[1]
+
+
+def _lines_at(lines: CodeLines, span: Span, base: int) -> Iterator[Span]:
+    """Each line at `base` with what is indented deeper below it; decorators and comments right above a line belong to it."""
     start, joins = span[0], False
     for line in range(*span):
         if lines.indents[line] != base:

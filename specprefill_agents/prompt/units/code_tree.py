@@ -54,6 +54,7 @@ _IMPORTS = frozenset(
     extern_crate_declaration preproc_include package_clause package_declaration using_declaration""".split()
 )
 _ATTRIBUTES = frozenset(["attribute_item", "decorator"])
+_BRACES = re.compile(rb"[{}]")
 _SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z")
 
 
@@ -143,16 +144,22 @@ def _steps(fragment: Fragment) -> bytes:
 
 
 def _contexts(language: Language, code: bytes) -> Iterator[bytes]:
+    """Contexts that `code` shows signs of: quotes or a comment that it closes without having opened them, or such blocks."""
     depth = unopened = 0
-    for bracket in re.findall(rb"[{}]", code):
+    for bracket in _BRACES.findall(code):
         depth += 1 if bracket == b"{" else -1
         unopened = max(unopened, -depth)
     for context in language.contexts:
         opened = context.count("{")
-        if "{" not in context or context.endswith("\n"):
-            yield context.encode()
-        elif unopened >= opened:
-            yield context.encode() + b"{" * min(unopened - opened, _MAX_BLOCKS) + b"\n"
+        if context.startswith('"""'):
+            fits = code.count(b'"""') % 2 == 1
+        elif context.startswith("/*"):
+            fits = -1 < code.find(b"*/") < (code.find(b"/*") + 1 or len(code) + 1) - 1
+        else:
+            fits = context.endswith("\n") or unopened >= opened
+        if fits:
+            blocks = 0 if context.endswith("\n") else min(unopened - opened, _MAX_BLOCKS)
+            yield context.encode() + b"{" * blocks + b"\n" * (not context.endswith("\n"))
 
 
 def _errors(root: Node) -> Iterator[int]:
