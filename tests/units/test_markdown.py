@@ -139,6 +139,11 @@ def test_rows_stay_whole_and_drag_the_header_of_their_table_along() -> None:
     assert all(piece in rows for piece in pieces(text)[2:-2])
 
 
+def test_a_header_without_rows_is_a_unit() -> None:
+    header = f"| {'a long name of a column | ' * 9}\n|{'---|' * 9}\n\n"
+    assert pieces(f"{header}Text.\n") == [header, "Text.\n"]
+
+
 def test_a_list_too_long_for_a_block_is_spread_over_blocks_of_like_size() -> None:
     text = "".join(f"- Item {number} says something of reasonable length here\n" for number in range(60))
     found = layout(text)

@@ -152,14 +152,15 @@ class _Writer:
         if part.end - part.start <= self._limits.max_chars:
             self._blocks.add(part.end, needs)
             return
-        if part.head_end - part.start <= 2 * self._limits.max_chars:
-            needs = (self._blocks.add(part.head_end, needs),)
-        else:
-            self._add_lines(part.head_end, needs)
         behind_rows = part.start + len(self._text[part.start : part.end].rstrip())
-        rows = [row for _, row in gathered(self._text, lines(self._text, part.head_end, behind_rows), self._limits)]
-        for row in [*rows[:-1], part.end]:
-            self._add_row(row, needs)
+        rows = [end for _, end in gathered(self._text, lines(self._text, part.head_end, behind_rows), self._limits)]
+        head_end = part.head_end if rows else part.end
+        if head_end - part.start <= 2 * self._limits.max_chars:
+            needs = (self._blocks.add(head_end, needs),)
+        else:
+            self._add_lines(head_end, needs)
+        for end in [*rows[:-1], part.end] if rows else []:
+            self._add_row(end, needs)
 
     def _add_row(self, end: int, needs: tuple[int, ...]) -> None:
         if end - self._blocks.end <= self._limits.block_chars:
