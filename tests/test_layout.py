@@ -10,6 +10,8 @@ from specprefill_agents.types import Unit
 
 def test_units_follow_each_other_and_blocks_count_up() -> None:
     builder = LayoutBuilder("json")
+    builder.begin_block()
+    builder.begin_block()
     opening = builder.add(1)
     first = builder.add(5, needs=[opening], gap="item", lift=0.5)
     builder.begin_block()

@@ -75,6 +75,7 @@ class LayoutBuilder:
         self._gaps: list[GapForm] = []
         self._lift: list[float] = []
         self._block = -1
+        self._begins_block = True
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -86,15 +87,15 @@ class LayoutBuilder:
 
     def begin_block(self) -> None:
         """Let the next unit begin a new block."""
-        if not self._blocks or self._blocks[-1] == self._block:
-            self._block += 1
+        self._begins_block = True
 
     def add(self, end: int, *, needs: Sequence[int] = (), gap: GapForm = "plain", lift: float = 0.0) -> int:
         """The unit from `self.end` to `end`, which must lie behind it; returns the unit's index."""
         if end <= self.end:
             raise ValueError(f"unit ends at {end}, where the one before ended at {self.end}")
-        if self._block < 0:
-            self._block = 0
+        if self._begins_block:
+            self._block += 1
+            self._begins_block = False
         self._ends.append(end)
         self._blocks.append(self._block)
         self._needs.append(tuple(needs))
