@@ -1,7 +1,7 @@
 """Prose: sentences in paragraphs, and the turns of transcripts. Any text can be read as prose.
 
-No library fits: those with rules (pysbd, sentence-splitter, blingfire) do not tile the text, need a language to be named
-or are no longer kept up, and those with models are larger than the drafts that score what they cut.
+The rules are this package's own: sentence splitters to be had as libraries want the language named, do not tile the text, or
+bring a model along.
 """
 
 from __future__ import annotations
