@@ -1,7 +1,8 @@
 """Source code: units are whole statements, dragging along the signature and the heads that they stand under.
 
-Reading goes from lines (`code_lines`) to fragments (`code_outline`), their language (`code_languages`), the statements in each
-(`code_tree`), and a layout of the text (`code_layout`).
+Reading goes from lines (`code_lines`, `code_literals`) to fragments small enough to parse (`code_outline`), their language
+(`code_languages`), the tree of each (`code_parse`), the statements in it (`code_tree`), and a layout of the text
+(`code_layout`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from specprefill_agents.prompt.units.code_languages import Language, grammar_of,
 from specprefill_agents.prompt.units.code_layout import code_layout
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_lines
 from specprefill_agents.prompt.units.code_literals import without_literals
+from specprefill_agents.prompt.units.code_nodes import Role
 from specprefill_agents.prompt.units.code_outline import FRAGMENT_CHARS, Stretch, outline
-from specprefill_agents.prompt.units.code_tree import Fragment, Mark, Marks, Role, innermost, mark_statements, parse
+from specprefill_agents.prompt.units.code_parse import Fragment, parse
+from specprefill_agents.prompt.units.code_tree import Mark, Marks, innermost, mark_statements
 from specprefill_agents.prompt.units.layout import Layout, Limits
 
 if TYPE_CHECKING:
@@ -55,20 +58,22 @@ def split_code(text: str, limits: Limits) -> Layout | None:
 
 def _speaker(lines: CodeLines, stretches: Sequence[Stretch], languages: Sequence[Language]) -> tuple[Parser, Language] | None:
     """A parser of the language in which a few fragments have the fewest errors, the likeliest one among equals."""
+    spoken = [(language, grammar) for language in languages if (grammar := grammar_of(language)) is not None]
+    if not spoken:
+        return None
     from tree_sitter import Parser
 
     fragments = [stretch for stretch in stretches if _is_parsable(lines, stretch)]
-    probes = fragments[:: max(1, len(fragments) // _PROBES)][:_PROBES]
-    found: tuple[int, Parser, Language] | None = None
-    for language in languages:
-        grammar = grammar_of(language)
-        if grammar is None or (found and not found[0]):
-            continue
+    probes = [_fragment(lines, probe, ()) for probe in fragments[:: max(1, len(fragments) // _PROBES)][:_PROBES]]
+    found: list[tuple[int, Parser, Language]] = []
+    for language, grammar in spoken:
         parser = Parser(grammar)
-        errors = sum(parse(parser, language, _fragment(lines, probe, ())).errors for probe in probes)
-        if found is None or errors < found[0]:
-            found = (errors, parser, language)
-    return found[1:] if found else None
+        errors = sum(parse(parser, language, probe).errors for probe in probes)
+        found.append((errors, parser, language))
+        if not errors:
+            break
+    _, parser, language = min(found, key=lambda one: one[0])
+    return parser, language
 
 
 @dataclass(slots=True)
@@ -106,9 +111,9 @@ class _Reading:
         if self.senseless < MAX_SENSELESS and _is_parsable(self.lines, stretch):
             fragment = _fragment(self.lines, stretch, heads)
             parsed = parse(self.parser, self.language, fragment)
-            if parsed.errors <= SENSELESS_ERROR_SHARE * size:
+            errors = min(size, parsed.errors)
+            if errors <= SENSELESS_ERROR_SHARE * size:
                 mark_statements(parsed, fragment, self.limits, self.marks)
-                errors = parsed.errors
             else:
                 self.senseless += 1
         self.size += size

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines
-from specprefill_agents.prompt.units.code_tree import Mark, Role
+from specprefill_agents.prompt.units.code_nodes import Role
+from specprefill_agents.prompt.units.code_tree import Mark
 from specprefill_agents.prompt.units.layout import Layout, LayoutBuilder, Limits
 from specprefill_agents.prompt.units.lines import split_lines
 
@@ -61,7 +62,7 @@ def _pieces(lines: CodeLines, marks: Sequence[Mark], limits: Limits) -> Iterator
         piece = _Piece(mark.line if index else 0, last, index, mark.until)
         if held is None:
             held = piece
-        elif _are_alike(marks[held.mark], mark) and not {held.mark, index} & heads and _fit(lines, held, piece, mark.role, limits):
+        elif _are_alike(lines, marks[held.mark], mark) and not {held.mark, index} & heads and _fit(lines, held, piece, mark.role, limits):
             held = _Piece(held.first, last, held.mark, max(held.until, mark.until))
         else:
             yield held
@@ -84,8 +85,11 @@ def _branch_end(lines: CodeLines, marks: Sequence[Mark], heads: Set[int], index:
     return after if is_whole and lines.size(line, end) <= limits.max_chars else index + 1
 
 
-def _are_alike(one: Mark, other: Mark) -> bool:
-    return one.role == other.role and one.parent == other.parent and not (one.opens or other.opens)
+def _are_alike(lines: CodeLines, one: Mark, other: Mark) -> bool:
+    """Whether two marks are of one sort and suite, so that their pieces may be joined: an `else` is not of the suite before it."""
+    if one.opens or other.opens or lines.indents[one.line] != lines.indents[other.line]:
+        return False
+    return one.role == other.role and one.parent == other.parent
 
 
 def _fit(lines: CodeLines, held: _Piece, piece: _Piece, role: Role, limits: Limits) -> bool:

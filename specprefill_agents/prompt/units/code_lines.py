@@ -21,7 +21,7 @@ _TAB_COLUMNS = 8
 _MIN_NUMBERED = 3
 _NUMBERED_PART = 4
 _GUTTER = re.compile(r"[^\S\n]{0,12}(?P<number>\d{1,7})(?P<mark>\t|→|[^\S\n]?[:|│]|[^\S\n]{1,2}|(?=\r?$))")
-_PLAIN_GUTTER = re.compile(r"[^\S\n]{0,12}\d{1,7}(?:\t|→|[^\S\n]?[:|│])")
+_PLAIN_GUTTER = re.compile(r"[^\S\n]{0,12}\d{1,7}(?:\t|→|[^\S\n]?[:|│]|  )")
 _FRAME = re.compile(
     r"^[^\S\n]*(?:[\[(](?:open )?file: .*|\(current directory: .*\)|bash-\$"
     r"|[\[(](?:\.\.\. ?)?\d+ (?:more )?lines (?:above|below|omitted|not shown|total).*"

@@ -35,7 +35,7 @@ _HUNK_LINES = frozenset(" +-\t\r\n")
 
 _Part: TypeAlias = Literal["text", "intro", "names", "hunk", "change", "context"]
 _BODY: frozenset[_Part] = frozenset(["change", "context"])
-_SAME_BLOCK: frozenset[tuple[_Part, _Part]] = frozenset([("intro", "names"), ("intro", "intro"), ("names", "hunk")])
+_SAME_BLOCK: frozenset[tuple[_Part, _Part]] = frozenset([("intro", "names"), ("names", "hunk")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,10 @@ class _Writer:
             return [run.end]
         ends: list[int] = []
         start = run.start
-        for stop in [*(match.end() for match in _BLANK_LINES.finditer(self._text, run.start, run.end)), run.end]:
-            units = split_lines(self._text[start:stop], limits.min_chars, limits.max_chars)
+        for filled, stop in [*(match.span() for match in _BLANK_LINES.finditer(self._text, run.start, run.end)), (run.end, run.end)]:
+            units = split_lines(self._text[start:filled], limits.min_chars, limits.max_chars)
             ends.extend(start + unit.end for unit in units)
-            start = stop
+            if ends and stop > filled:
+                ends[-1] = stop
+            start = stop if ends else start
         return ends

@@ -1,0 +1,107 @@
+"""One fragment of code -> its syntax tree. The fragment may begin and end anywhere in a file.
+
+Where it does not parse as it stands, it is tried in the contexts that it may have been cut out of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from specprefill_agents.prompt.units.code_languages import Language
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+GOOD_ERROR_SHARE = 0.02
+"""A fragment with a smaller share of its characters in syntax errors is taken as it parses at first."""
+
+_MAX_BLOCKS = 8
+_BRACES = re.compile(rb"[{}]")
+_SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Code of the lines from `line` on, without gutters; `margins` counts the white space at the start of each line.
+
+    `heads` are the marks it stands under, the outermost first.
+    """
+
+    code: bytes
+    line: int
+    margins: Sequence[int]
+    heads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A fragment's syntax tree. The fragment begins at row `shift` of it; `errors` characters are not understood."""
+
+    root: Node
+    shift: int
+    errors: int
+
+
+def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
+    """The tree with the fewest errors among the contexts that the fragment may have been cut out of."""
+    best = _parse_behind(parser, _steps(fragment) if language.name == "python" else b"", fragment)
+    for context in _contexts(language, fragment.code):
+        if best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
+            break
+        tried = _parse_behind(parser, context, fragment)
+        best = tried if tried.errors < best.errors else best
+    return best
+
+
+def _parse_behind(parser: Parser, context: bytes, fragment: Fragment) -> Parsed:
+    root = parser.parse(context + fragment.code).root_node
+    return Parsed(root, context.count(b"\n"), sum(_errors(root)))
+
+
+def _steps(fragment: Fragment) -> bytes:
+    """An `if` for each smaller indent that Python code which begins indented goes back to."""
+    indents = [margin for margin, line in zip(fragment.margins, fragment.code.split(b"\n"), strict=False) if line.strip()]
+    smaller: list[int] = []
+    for indent in indents:
+        if indent < min([indents[0], *smaller]):
+            smaller.append(indent)
+    if indents and indents[0] and 0 not in smaller:
+        smaller.append(0)
+    return b"".join(b" " * indent + b"if _:\n" for indent in reversed(smaller[-_MAX_BLOCKS:]))
+
+
+def _contexts(language: Language, code: bytes) -> Iterator[bytes]:
+    """Contexts that `code` shows signs of: quotes or a comment that it closes without having opened them, or such blocks."""
+    depth = unopened = 0
+    for bracket in _BRACES.findall(code):
+        depth += 1 if bracket == b"{" else -1
+        unopened = max(unopened, -depth)
+    for context in language.contexts:
+        opened = context.count("{")
+        if context.startswith('"""'):
+            fits = code.count(b'"""') % 2 == 1
+        elif context.startswith("/*"):
+            fits = -1 < code.find(b"*/") < (code.find(b"/*") + 1 or len(code) + 1) - 1
+        else:
+            fits = context.endswith("\n") or unopened >= opened
+        if fits:
+            blocks = 0 if context.endswith("\n") else min(unopened - opened, _MAX_BLOCKS)
+            yield context.encode() + b"{" * blocks + b"\n" * (not context.endswith("\n"))
+
+
+def _errors(root: Node) -> Iterator[int]:
+    """Characters in error nodes, but for the statements that the parser did make out inside them."""
+    waiting = [root] if root.has_error else []
+    while waiting:
+        node = waiting.pop()
+        children = node.children
+        if node.is_missing or (node.is_error and not children):
+            yield max(1, node.end_byte - node.start_byte)
+        for child in children:
+            if child.has_error:
+                waiting.append(child)
+            elif node.is_error and not _SENSIBLE.match(child.type):
+                yield child.end_byte - child.start_byte
