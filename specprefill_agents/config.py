@@ -36,7 +36,7 @@ class CompressionConfig:
     | `neighbour_bonus` | factor, [0, 1] | share of the better neighbour's score added to a unit's |
     | `unit_chars` | characters, (min, max) | pieces shorter than min are merged with the next, longer than max are split |
     | `originals` | bool | keep the whole text of what was shortened, and name it by an id in the first gap mark |
-    | `line_mark` | template | gap mark where whole lines are left out; may use `{count}`, `{first}`, `{last}` (line numbers from 1), `{original}` |
+    | `line_mark` | template | gap mark for whole lines; may use `{count}`, `{first}`, `{last}` (line numbers from 1), `{original}` |
     | `text_mark` | template | gap mark inside a line; may use `{original}` |
     | `original_note` | template | what stands for `{original}` in the first gap mark of a text; uses `{id}` |
     | `seed` | integer | of the `random` scorer |

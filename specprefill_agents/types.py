@@ -68,9 +68,9 @@ class Unit:
 class CompressedSegment:
     """What is forwarded for one segment: `text`, and the character `spans` of the original that it shows.
 
-    `text` is derivable from the original, `spans`, `marks` and `forms` (of each gap in order; none: all plain)
-    and `original_id` (under which the whole text is kept; "" where no mark names it). `reason` says why a segment was not compressed ("" where
-    it was). Token counts are in target tokens.
+    `text` is derivable from the original, `spans`, `marks`, `forms` (of each gap in order; none: all plain) and
+    `original_id` (under which the whole text is kept; "" where no mark names it). `reason` says why a segment was not
+    compressed ("" where it was). Token counts are in target tokens.
     """
 
     text: str

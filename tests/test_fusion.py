@@ -13,7 +13,7 @@ from specprefill_agents.prompt.units import split_blocks, split_lines
 from specprefill_agents.prompt.units.layout import LayoutBuilder
 from specprefill_agents.scoring.base import check_scores
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
-from specprefill_agents.scoring.fusion import FusionScorer, Member, block_best, scores_at, units_of
+from specprefill_agents.scoring.fusion import FusionScorer, Member, best_of_group, scores_at, stretches, units_of
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.types import Unit
 from tests.strategies import QUERIES, TEXTS
@@ -67,7 +67,31 @@ def test_the_best_token_lifts_its_block_and_no_other() -> None:
     layout = builder.build()
     units = units_of(np.array([[0, 2], [2, 4], [10, 12]]), layout)
     assert units.tolist() == [0, 1, 2]
-    assert block_best(np.array([1.0, 3.0, 2.0]), units, layout).tolist() == [3.0, 3.0, 2.0]
+    assert best_of_group(np.array([1.0, 3.0, 2.0]), units, np.array(layout.blocks)).tolist() == [3.0, 3.0, 2.0]
+
+
+def test_a_stretch_ends_with_the_block_in_which_it_is_long_enough() -> None:
+    builder = LayoutBuilder("transcript")
+    for end in (4, 8, 12, 16, 20):
+        builder.begin_block()
+        builder.add(end - 2)
+        builder.add(end)
+    assert stretches(builder.build(), 8).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+
+
+def test_in_a_transcript_the_turns_around_the_answer_are_kept_before_a_resemblance_elsewhere() -> None:
+    def talk(topic: str) -> str:
+        turns = [
+            f"{name}: {number} {topic} is what we have to think about some more today.\n" for number in range(40) for name in ("Ann", "Bo")
+        ]
+        return "".join(turns)
+
+    answer = "Ann: The remote control gets a rubber case, that is decided.\n"
+    text = talk("weather") + talk("budget") + answer + talk("lunch") + "Bo: No remote plan.\n" + talk("parking")
+    (scores,) = FusionScorer([Member(LexicalScorer())]).score([text], "Which case does the remote control get?")
+    at = int(np.searchsorted(scores.offsets[:, 0], text.index(answer)))
+    far = int(np.searchsorted(scores.offsets[:, 0], text.index("0 weather")))
+    assert scores.scores[at + 3] > scores.scores[far]
 
 
 def test_scores_of_another_tokenization_are_read_where_tokens_start() -> None:

@@ -18,16 +18,18 @@ from specprefill_agents.storage.layered import ScorerCaches
 from specprefill_agents.storage.score_cache import ScoreCache
 
 NEEDLES = {
-    "chinese": ("潮汐表记录了每天的水位。" * 20 + "灯塔的密码是七九四二。" + "渔船在清晨出海。" * 20, "灯塔的密码是什么？", "七九四二"),
-    "japanese": ("港の朝は静かです。" * 20 + "灯台の暗証番号は七九四二です。" + "船は夜明けに出ます。" * 20, "灯台の暗証番号は何ですか。", "七九四二"),
-    "arabic": ("البحر هادئ في الصباح. " * 20 + "رمز المنارة هو ٧٩٤٢. " + "تخرج القوارب عند الفجر. " * 20, "ما هو رمز المنارة؟", "٧٩٤٢"),
-    "emoji": ("🌊🐟⛵ all is calm. " * 20 + "The code of the 🗼 is 7942. " + "🚤 leaves at dawn. " * 20, "What is the code of the 🗼?", "7942"),
+    "chinese": ("潮汐表记录了每天的水位。", "灯塔的密码是七九四二。", "渔船在清晨出海。", "灯塔的密码是什么？", "七九四二"),
+    "japanese": ("港の朝は静かです。", "灯台の暗証番号は七九四二です。", "船は夜明けに出ます。", "灯台の暗証番号は何ですか。", "七九四二"),
+    "arabic": ("البحر هادئ في الصباح. ", "رمز المنارة هو ٧٩٤٢. ", "تخرج القوارب عند الفجر. ", "ما هو رمز المنارة؟", "٧٩٤٢"),
+    "emoji": ("🌊🐟⛵ all is calm. ", "The code of the 🗼 is 7942. ", "🚤 leaves at dawn. ", "What is the code of the 🗼?", "7942"),
 }
+"""By script: what stands before the needle twenty times, the needle, what stands behind it, the question, the answer."""
 
 
 @pytest.mark.parametrize("script", NEEDLES)
 def test_the_embedded_draft_finds_a_needle_in_other_scripts_without_line_breaks(script: str, embedded_draft: str) -> None:
-    text, query, needle = NEEDLES[script]
+    before, sentence, after, query, needle = NEEDLES[script]
+    text = 20 * before + sentence + 20 * after
     compressor = Compressor(embedded_draft, CompressionConfig(keep_ratio=0.3, min_tokens=0), cache="memory")
     result = compressor.compress([Segment(text)], query)
     assert result.usage.fallback_reason is None

@@ -1,6 +1,8 @@
 """Several scorers as one: their scores on a common scale, added; then documents lifted that the best units name, and
 every token lifted by the best of its block.
 
+In a transcript, which stays with a topic for a while, the best of a longer stretch lifts its tokens as well.
+
 The lift by block is what lets a function, a record, a paragraph or a turn win as a whole: where one token of a block
 answers the question, the rest of the block is likelier to matter than a lone resemblance elsewhere.
 
@@ -24,6 +26,10 @@ BLOCK_WEIGHT = 0.6
 LEXICAL_WEIGHT = 0.5
 IDENTIFIER_WEIGHT = 0.3
 LINK_WEIGHT = 0.5
+STRETCH_WEIGHT = 0.6
+STRETCH_CHARS = 6_000
+"""About how long people talk about one thing: an answer is spread over the turns of a stretch. Other texts have no such
+lift: in a long text of unrelated parts it would keep all that stands around the first find, and lose the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,9 @@ class FusionScorer:
 
     @property
     def fingerprint(self) -> str:
-        """The members' fingerprints with their weights, and the settings of links and blocks."""
+        """The members' fingerprints with their weights, and the settings of links, blocks and stretches."""
         parts = "+".join(f"{member.weight:g}*{scorer_fingerprint(member.scorer)}" for member in self._members)
-        return f"fusion({parts};{self._link_weight:g};{self._block_weight:g}:{self._limits})"
+        return f"fusion({parts};{self._link_weight:g};{self._block_weight:g}:{STRETCH_WEIGHT:g}:{STRETCH_CHARS}:{self._limits})"
 
     def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """Fused importance at the first member's offsets, at least 0. `titles` names the contexts, None those without one."""
@@ -77,7 +83,9 @@ class FusionScorer:
             for total, link in zip(totals, link_scores(titles, best_sources(sources)), strict=True):
                 total += self._link_weight * link
         for total, layout, which in zip(totals, layouts, units, strict=True):
-            total += self._block_weight * block_best(total, which, layout)
+            total += self._block_weight * best_of_group(total, which, np.array(layout.blocks))
+            if layout.kind == "transcript":
+                total += STRETCH_WEIGHT * best_of_group(total, which, stretches(layout))
         return [TokenScores(part.offsets, total, part.cached) for part, total in zip(results[0], totals, strict=True)]
 
 
@@ -108,12 +116,24 @@ def units_of(offsets: NDArray[np.int64], layout: Layout) -> NDArray[np.intp]:
     return np.maximum(np.searchsorted(starts, offsets[:, 0], side="right") - 1, 0)
 
 
-def block_best(scores: NDArray[np.float64], units: NDArray[np.intp], layout: Layout) -> NDArray[np.float64]:
-    """For each token (T,), in unit `units` (T,) of `layout`, the best score of its block."""
+def stretches(layout: Layout, chars: int = STRETCH_CHARS) -> NDArray[np.intp]:
+    """For each unit (U,) the number of its stretch: a stretch ends with the block in which it reaches `chars` characters."""
+    numbers = np.zeros(len(layout.units), dtype=np.intp)
+    begun = 0
+    for index in range(1, len(layout.units)):
+        begins_block = layout.blocks[index] != layout.blocks[index - 1]
+        ends = begins_block and layout.units[index].start - begun >= chars
+        begun = layout.units[index].start if ends else begun
+        numbers[index] = numbers[index - 1] + ends
+    return numbers
+
+
+def best_of_group(scores: NDArray[np.float64], units: NDArray[np.intp], groups: NDArray[np.intp]) -> NDArray[np.float64]:
+    """For each token (T,), in unit `units` (T,), the best score of the group that `groups` (U,) puts its unit in."""
     if not len(scores):
         return scores
-    blocks = np.array(layout.blocks)[units]
-    lifted: NDArray[np.float64] = _best(scores, blocks, layout.blocks[-1] + 1)[blocks]
+    of_token = groups[units]
+    lifted: NDArray[np.float64] = _best(scores, of_token, int(groups[-1]) + 1)[of_token]
     return lifted
 
 

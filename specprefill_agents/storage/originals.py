@@ -53,7 +53,8 @@ class KeepsOriginals(Protocol):
 class Originals:
     """Texts by id, on the first of `shelves` that can hold them. May be shared by threads.
 
-    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids too. Make one with `on_disk` or `in_memory`. Raises `ConfigError` at construction.
+    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids too. Make one with `on_disk`
+    or `in_memory`. Raises `ConfigError` at construction.
     """
 
     def __init__(self, shelves: Sequence[Shelf], *, tenant: str = "", secret: bytes | None = None) -> None:

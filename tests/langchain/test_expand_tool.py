@@ -17,8 +17,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from specprefill_agents import Compressor, ConfigError
 from specprefill_agents.prompt.expand import BAD_ARGUMENTS, BAD_LINES, UNKNOWN_ID
 from specprefill_agents.storage.originals import Originals
-from specprefill_langchain import SpecPrefillMiddleware
-from specprefill_langchain import expand_tool
+from specprefill_langchain import SpecPrefillMiddleware, expand_tool
 from specprefill_langchain.messages import EXPAND_TOOL
 
 LOG = "".join(f"{n:03} worker {n % 7} finished its part of the nightly import in {n * n % 101} ms\n" for n in range(1, 301))

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from specprefill_agents.types import GapForm, Unit
 
-ContentKind: TypeAlias = Literal["plain", "prose", "markdown", "code", "json", "table", "log", "diff", "grep", "markup"]
+ContentKind: TypeAlias = Literal["plain", "prose", "transcript", "markdown", "code", "json", "table", "log", "diff", "grep", "markup"]
 """What a text is made of, as far as cutting it is concerned."""
 
 

@@ -41,8 +41,8 @@ def looks_like_prose(text: str) -> bool:
 
 def split_prose(text: str, limits: Limits) -> Layout:
     """Sentences in blocks that are paragraphs or speaker turns; of a long turn, each unit drags the speaker's label along."""
-    builder = LayoutBuilder("prose")
     turns = speaker_turns(text)
+    builder = LayoutBuilder("transcript" if turns else "prose")
     add_paragraphs(FilledBlocks(builder, limits), text, turns[0].start if turns else len(text), limits)
     shared = limits.block_chars // 2  # short turns of several speakers share a block, a long one has its own
     if len(builder):
