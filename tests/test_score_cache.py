@@ -21,15 +21,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from specprefill_agents import ConfigError
 from specprefill_agents.scoring.context_keys import ContextKeys
-from specprefill_agents.storage import rows
-from specprefill_agents.storage.layered import LayeredKeyCache, LayeredQueryCache, LayeredScoreCache, ScorerCaches
-from specprefill_agents.storage.memory import MemoryCache, MemoryKeyCache
-from specprefill_agents.storage.rows import CONTEXT_KEYS, KINDS, QUERY_VECTORS, SCORES, DamagedRowError, NewerRowError, RowKind, row_key
+from specprefill_agents.storage.layered import LayeredKeyCache
+from specprefill_agents.storage.memory import MemoryKeyCache
+from specprefill_agents.storage.rows import CONTEXT_KEYS, QUERY_VECTORS, SCORES, RowKind
 from specprefill_agents.storage.score_cache import PAUSE_CALLS, Scope, ScoreCache, content_name
 from specprefill_agents.types import TokenScores
 from tests import cached_values
@@ -124,62 +121,6 @@ def test_two_drafts_that_share_one_cache_never_see_each_others_rows(opened: Call
 def test_the_name_of_texts_depends_on_each_and_on_their_order() -> None:
     names = [content_name(*texts) for texts in [(), ("",), ("ab",), ("a", "b"), ("b", "a"), ("", "ab"), ("\ud800",), ("a\0", "b")]]
     assert len(set(names)) == len(names)
-
-
-@given(at=st.integers(0, len(ROW) - 1), change=st.integers(1, 255))
-def test_a_changed_byte_anywhere_is_noticed(at: int, change: int) -> None:
-    damaged = ROW[:at] + bytes([ROW[at] ^ change]) + ROW[at + 1 :]
-    with pytest.raises(DamagedRowError):
-        CONTEXT_KEYS.load(damaged, KEY, SECRET)
-
-
-def test_every_single_byte_counts() -> None:
-    for at in range(len(ROW)):
-        with pytest.raises(DamagedRowError):
-            CONTEXT_KEYS.load(ROW[:at] + bytes([ROW[at] ^ 1]) + ROW[at + 1 :], KEY, SECRET)
-
-
-def test_a_row_cut_or_extended_at_any_length_is_noticed() -> None:
-    for length in range(len(ROW)):
-        with pytest.raises(DamagedRowError):
-            CONTEXT_KEYS.load(ROW[:length], KEY, SECRET)
-    with pytest.raises(DamagedRowError):
-        CONTEXT_KEYS.load(ROW + b"\0", KEY, SECRET)
-
-
-@given(row=st.binary(max_size=200), prefix=st.sampled_from([b"", b"SPFR", b"SPFR\x01\x01"]))
-def test_any_other_bytes_are_noticed(row: bytes, prefix: bytes) -> None:
-    with pytest.raises(DamagedRowError):
-        CONTEXT_KEYS.load(prefix + row, KEY, SECRET)
-
-
-def test_a_row_under_another_key_or_secret_or_of_another_kind_or_later_schema_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, key, secret in ((CONTEXT_KEYS, b"other", SECRET), (CONTEXT_KEYS, KEY, b"other"), (QUERY_VECTORS, KEY, SECRET)):
-        with pytest.raises(DamagedRowError):
-            kind.load(ROW, key, secret)
-    monkeypatch.setattr(rows, "SCHEMA", rows.SCHEMA + 1)
-    later = CONTEXT_KEYS.dump(context_keys(5), KEY, SECRET)
-    with pytest.raises(DamagedRowError):
-        CONTEXT_KEYS.load(ROW, KEY, SECRET)
-    assert row_key(SECRET, "x") != rows.row_key(SECRET, "y")
-    monkeypatch.undo()
-    with pytest.raises(NewerRowError):
-        CONTEXT_KEYS.load(later, KEY, SECRET)
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        [],
-        [np.zeros((5, 2), np.int32), np.zeros((2, 5, 4), np.int8), np.zeros((2, 4), np.float32)],
-        [np.zeros((4, 2), np.int32), np.zeros((2, 5, 4), np.int8), np.zeros((2, 5), np.float32)],
-        [np.zeros((5, 2), np.int32), np.zeros((2, 5), np.int8), np.zeros((2, 5), np.float32)],
-    ],
-)
-def test_arrays_that_do_not_fit_each_other_are_noticed(arrays: list[np.ndarray]) -> None:
-    loose = RowKind(CONTEXT_KEYS.code, "loose", lambda _: arrays, lambda found: found)
-    with pytest.raises(DamagedRowError):
-        CONTEXT_KEYS.load(loose.dump(None, KEY, SECRET), KEY, SECRET)
 
 
 @pytest.mark.parametrize("planted", [b"", b"garbage", "text", 7, None, ROW, ROW[:40]])
@@ -386,45 +327,6 @@ def test_a_setting_out_of_range_is_refused(directory: Path, setting: str, value:
 def test_nothing_is_made_before_the_first_use(directory: Path) -> None:
     assert ScoreCache(directory).stats.misses == 0
     assert not directory.exists()
-
-
-@pytest.mark.parametrize(
-    ("make", "value"),
-    [(LayeredKeyCache, context_keys(1)), (LayeredQueryCache, VECTORS), (LayeredScoreCache, token_scores(1, 3, 4))],
-)
-def test_memory_stands_in_front_of_the_disk(opened: Callable, make: Callable, value: object) -> None:
-    disk = opened()
-    make(disk, SCOPE).put("x", value)
-    later = make(disk, SCOPE)
-    assert [same(later.get("x"), value) for _ in range(5)] == [True] * 5
-    assert disk.stats.hits == 1, "four of five were in memory"
-    assert later.get("y") is None
-
-
-def test_caches_work_without_a_disk() -> None:
-    caches = ScorerCaches.of(None, "revision", "fingerprint")
-    caches.keys.put("x", context_keys(1))
-    caches.queries.put("x", VECTORS)
-    caches.scores.put("x", token_scores(1, 3))
-    assert same(caches.keys.get("x"), context_keys(1))
-    assert same(caches.queries.get("x"), VECTORS)
-    (found,) = caches.scores.get("x") or ()
-    assert found.cached
-    assert caches.keys.get("y") is None
-
-
-def test_memory_keeps_its_limit_and_never_drops_the_rest_for_one_too_large() -> None:
-    memory = MemoryCache[bytes](10, len)
-    for name, value in (("a", b"1234"), ("b", b"1234"), ("a", b"12345"), ("huge", b"0" * 11)):
-        memory.put(name, value)
-    assert [memory.get(name) for name in ("a", "b", "huge")] == [b"12345", b"1234", None]
-    memory.put("c", b"12")
-    assert [memory.get(name) for name in ("a", "b", "c")] == [None, b"1234", b"12"]
-
-
-def test_kinds_have_numbers_and_names_of_their_own() -> None:
-    assert sorted(KINDS) == [1, 2, 3]
-    assert len({kind.name for kind in KINDS.values()}) == len(KINDS)
 
 
 def test_storage_loads_no_model_library() -> None:
