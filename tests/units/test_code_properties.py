@@ -98,6 +98,16 @@ WORST = {
     "generics": "import java.util.List;\npublic class A {\n  private int a;\n}\n" * 3 + "a<" * 20_000 + "\n" + "*x=\n" * 4_000,
 }
 
+JAVA_START = "import java.util.List;\npublic class A {\n  private int a;\n}\n" * 300
+RUST_START = "use std::io;\nfn main() {\n    let x = 1;\n}\n" * 300
+C_START = "#include <a.h>\nint f(void) {\n    return 1;\n}\n" * 300
+WORST |= {
+    "Java without end": JAVA_START + ("*x=" * 20 + "\n") * 400,
+    "Rust without end": RUST_START + ("+a(" * 20 + "\n") * 400,
+    "C without end": C_START + ("=>fn " * 15 + "\n") * 400,
+}
+"""The last three lead a parser into a search that it has to be kept from: unbounded, they take minutes and gigabytes."""
+
 
 @pytest.mark.parametrize("name", WORST)
 def test_the_worst_texts_are_cut_or_refused(name: str) -> None:

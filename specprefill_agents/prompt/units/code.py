@@ -17,7 +17,7 @@ from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_li
 from specprefill_agents.prompt.units.code_literals import without_literals
 from specprefill_agents.prompt.units.code_nodes import Role
 from specprefill_agents.prompt.units.code_outline import FRAGMENT_CHARS, Stretch, outline
-from specprefill_agents.prompt.units.code_parse import Fragment, parse
+from specprefill_agents.prompt.units.code_parse import GOOD_ERROR_SHARE, Fragment, parse
 from specprefill_agents.prompt.units.code_tree import Mark, Marks, innermost, mark_statements
 from specprefill_agents.prompt.units.layout import Layout, Limits
 
@@ -32,8 +32,9 @@ MAX_ERROR_SHARE = 0.2
 SENSELESS_ERROR_SHARE = 0.5
 """A fragment with a larger share is cut by its lines."""
 
-MAX_SENSELESS = 16
-"""After so many fragments of that sort the rest of a text is cut by lines: they are the ones that are slow to parse."""
+MAX_HARD = 64
+"""After so many fragments that were not understood well the rest of a text is cut by lines: they are the slow ones to parse.
+One that makes no sense at all counts four times."""
 
 _PROBES = 3
 
@@ -87,7 +88,7 @@ class _Reading:
     marks: Marks = field(default_factory=Marks)
     size: int = 0
     errors: int = 0
-    senseless: int = 0
+    hard: int = 0
     heads: list[tuple[int, ...]] = field(default_factory=list)
 
     def add(self, stretch: Stretch) -> None:
@@ -106,18 +107,24 @@ class _Reading:
         if begin == stretch.last:
             return
         self.marks.add(Mark(begin, innermost(heads), "text", stretch.last))
-        size = self.lines.size(begin, stretch.last)
-        errors = size
-        if self.senseless < MAX_SENSELESS and _is_parsable(self.lines, stretch):
-            fragment = _fragment(self.lines, stretch, heads)
-            parsed = parse(self.parser, self.language, fragment)
-            errors = min(size, parsed.errors)
-            if errors <= SENSELESS_ERROR_SHARE * size:
-                mark_statements(parsed, fragment, self.limits, self.marks)
-            else:
-                self.senseless += 1
-        self.size += size
-        self.errors += errors
+        if self.hard < MAX_HARD:
+            size = self.lines.size(begin, stretch.last)
+            self.size += size
+            self.errors += self._parse(stretch, heads, size)
+
+    def _parse(self, stretch: Stretch, heads: tuple[int, ...], size: int) -> int:
+        """Mark the statements of a fragment of `size` characters; how many of these are not understood."""
+        if not _is_parsable(self.lines, stretch):
+            return size
+        fragment = _fragment(self.lines, stretch, heads)
+        parsed = parse(self.parser, self.language, fragment)
+        errors = min(size, parsed.errors)
+        if errors > SENSELESS_ERROR_SHARE * size:
+            self.hard += 4
+            return errors
+        self.hard += errors > GOOD_ERROR_SHARE * size
+        mark_statements(parsed, fragment, self.limits, self.marks)
+        return errors
 
 
 def _is_parsable(lines: CodeLines, stretch: Stretch) -> bool:

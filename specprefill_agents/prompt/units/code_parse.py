@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 GOOD_ERROR_SHARE = 0.02
 """A fragment with a smaller share of its characters in syntax errors is taken as it parses at first."""
 
+_CHARS_PER_CHECK, _SPARE_CHECKS = 50, 30
+"""How often a parser may ask whether to go on. It asks by the work done, not by the clock: every 190 characters of code on
+average, and several times as often in text that leads it into a search which takes seconds and hundreds of megabytes."""
+
 _MAX_BLOCKS = 8
 _BRACES = re.compile(rb"[{}]")
 _SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z")
@@ -38,9 +42,12 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A fragment's syntax tree. The fragment begins at row `shift` of it; `errors` characters are not understood."""
+    """A fragment's syntax tree, None where it was given up; the fragment begins at row `shift` of it.
 
-    root: Node
+    `errors` characters are not understood.
+    """
+
+    root: Node | None
     shift: int
     errors: int
 
@@ -49,7 +56,7 @@ def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
     """The tree with the fewest errors among the contexts that the fragment may have been cut out of."""
     best = _parse_behind(parser, _steps(fragment) if language.name == "python" else b"", fragment)
     for context in _contexts(language, fragment.code):
-        if best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
+        if best.root is None or best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
             break
         tried = _parse_behind(parser, context, fragment)
         best = tried if tried.errors < best.errors else best
@@ -57,7 +64,13 @@ def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
 
 
 def _parse_behind(parser: Parser, context: bytes, fragment: Fragment) -> Parsed:
-    root = parser.parse(context + fragment.code).root_node
+    code = context + fragment.code
+    checks = iter(range(len(code) // _CHARS_PER_CHECK + _SPARE_CHECKS))
+    try:
+        root = parser.parse(lambda at, _: code[at:], progress_callback=lambda _, __: next(checks, None) is None).root_node
+    except ValueError:  # the parser was told to stop
+        parser.reset()
+        return Parsed(None, 0, len(fragment.code))
     return Parsed(root, context.count(b"\n"), sum(_errors(root)))
 
 

@@ -53,7 +53,8 @@ class Marks:
 def mark_statements(parsed: Parsed, fragment: Fragment, limits: Limits, marks: Marks) -> None:
     """Add a mark for every statement that may be kept or dropped on its own."""
     walk = _Walk(parsed, fragment, limits, marks)
-    walk.inside(parsed.root, _Open(fragment.heads), _Place())
+    if parsed.root is not None:
+        walk.inside(parsed.root, _Open(fragment.heads), _Place())
 
 
 @dataclass(slots=True)
