@@ -84,7 +84,7 @@ def lexical() -> Callable[..., Compressor]:
 
     def make(**settings: object) -> Compressor:
         values = {"scorer": "bm25", "min_tokens": 0, "min_result_tokens": 0, "target_tokenizer": "o200k_base", **settings}
-        return Compressor(config=CompressionConfig.from_dict(values))
+        return Compressor(config=CompressionConfig.from_dict(values), cache="memory")
 
     return make
 

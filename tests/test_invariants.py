@@ -40,7 +40,7 @@ def counter() -> object:
 
 def compressor(keep_ratio: float = 0.3, **settings: object) -> Compressor:
     values = {"keep_ratio": keep_ratio, "min_tokens": 0, "min_result_tokens": 0, "on_error": "raise", **settings}
-    return Compressor(config=CompressionConfig.from_dict(values), scorer=LongWords(), counter=counter())  # type: ignore[arg-type]
+    return Compressor(config=CompressionConfig.from_dict(values), scorer=LongWords(), counter=counter(), cache="memory")  # type: ignore[arg-type]
 
 
 def kept_candidates(segments: Sequence[Segment], result: CompressionResult) -> tuple[int, int]:
