@@ -3,7 +3,8 @@
     python -m benchmarks.needles --sets nq_20doc,agentdojo --n 40 --out benchmarks/results/needles.json
 
 Questions are compressed once; agent runs are stepped through by a session, and a value counts while any message still
-shows it. Every scorer works on the same units, selection and budget. `--min-tokens` defaults to 0 for questions, so that
+shows it. Every scorer works on the same units, selection and budget, but for the baseline `SCORER@chunks`, of which the same scores
+choose among chunks of a fixed length. `--min-tokens` defaults to 0 for questions, so that
 the budget binds whatever their length (0 switches `min_result_tokens` off too), and to the library's default for agent
 runs and `langgraph_frames`, where leaving short outputs alone is part of the product. Interrupted runs go on with the
 cells that `--out` lacks.
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks import data
+from benchmarks.chunks import chunk_layout
 from benchmarks.evaluate import METRICS, RowMetrics, row_metrics
 from benchmarks.machine import ROOT, code_fingerprint, git_commit, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
@@ -33,9 +35,11 @@ from benchmarks.results import Cell, Results, cell_key, load, rounded
 from specprefill_agents import CompressionConfig, Compressor, Scorer, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
+from specprefill_agents.prompt.units import layout_of
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.storage.score_cache import ScoreCache
 
+CHUNKED = "@chunks"
 DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 """Scorers that read no text with a draft; for all others draft tokens per second are reported."""
 
@@ -101,16 +105,21 @@ class Bench:
         for keep in plan.keeps:
             plan.config("bm25", keep, 0)
         self._scorers: dict[str, Scorer] = {}
-        for name in plan.scorers:
+        for name in dict.fromkeys(name.partition(CHUNKED)[0] for name in plan.scorers):
             self._scorers[name] = make_scorer(plan.config(name, 0.5, 0), plan.draft, plan.device, keys)
             self._scorers[name].score(["Loads the draft before any time is taken."], "loaded?")
 
     def run(self, name: str, scorer: str, progress: Progress) -> Cell:
         """Measure one set under one scorer, every keep ratio from the same scores."""
         plan = self._plan
-        memo = MemoScorer(self._scorers[scorer])
+        plain = scorer.partition(CHUNKED)[0]
+        splitter = layout_of if plain == scorer else chunk_layout
+        memo = MemoScorer(self._scorers[plain])
         min_tokens = plan.min_tokens_for(name)
-        compressors = [Compressor(plan.draft, plan.config(scorer, keep, min_tokens), scorer=memo) for keep in plan.keeps]
+        compressors = [
+            Compressor(plan.draft, plan.config(plain, keep, min_tokens), scorer=memo, cache="memory", splitter=splitter)
+            for keep in plan.keeps
+        ]
         rows = plan.rows(name)
         measured: list[list[RowMetrics]] = []
         started = time.perf_counter()
@@ -129,7 +138,7 @@ class Bench:
             min_tokens=min_tokens,
             seconds=round(seconds, 2),
             scorer_seconds=round(memo.seconds, 2),
-            draft_tokens_per_s=None if scorer in DRAFTLESS or not memo.fresh_seconds else round(memo.fresh_tokens / memo.fresh_seconds, 1),
+            draft_tokens_per_s=None if plain in DRAFTLESS or not memo.fresh_seconds else round(memo.fresh_tokens / memo.fresh_seconds, 1),
         )
 
 
@@ -174,7 +183,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     every = ",".join((*data.QUESTION_SETS, *data.TRAJECTORY_SETS))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
     parser.add_argument("--sets", default=every, help=f"of: {every}; file:task takes one task (default: all)")
-    parser.add_argument("--scorers", default="fused,key_index,bm25,random,head_tail", help="scorer names (default: %(default)s)")
+    parser.add_argument(
+        "--scorers",
+        default="fused,key_index,bm25,random,head_tail",
+        help="scorer names, with @chunks for chunks in place of units (default: %(default)s)",
+    )
     parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios (default: %(default)s)")
     parser.add_argument("--n", type=int, help="rows per set, spread evenly (default: all)")
     parser.add_argument("--draft", default=DEFAULT_DRAFT, help="draft model (default: %(default)s)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
@@ -81,7 +81,8 @@ class Compressor:
     and `self.draft` says which. `scorer` replaces the configured scorer by any object
     with a `score` method. `cache` keeps what the draft computed: on disk for all of the user's processes (in the
     library's own directory, or a `ScoreCache` of your own), or in this process's memory alone; `originals` keeps the whole
-    texts of what was shortened, in the same place unless given (none with `config.originals` off). One instance may be
+    texts of what was shortened, in the same place unless given (none with `config.originals` off). `splitter` says how a
+    text may be cut; built-in scorers keep to the library's own way. One instance may be
     shared by threads; scoring runs in a single worker. Raises `ConfigError` or `UnknownDraftError` at construction; at
     run time a failing part forwards the original, unless `config.on_error == "raise"`.
     """
@@ -97,6 +98,7 @@ class Compressor:
         device: str = "auto",
         cache: ScoreCache | Literal["disk", "memory"] = "disk",
         originals: Originals | None = None,
+        splitter: Callable[[str, Limits], Layout] = layout_of,
     ) -> None:
         self.config = config or CompressionConfig()
         self.draft = resolve_draft(draft)
@@ -106,6 +108,7 @@ class Compressor:
         disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
         self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)
         self.originals = _originals(originals, cache) if self.config.originals else None
+        self._splitter = splitter
         self._limits = Limits(*self.config.unit_chars)
         self._lexical = LexicalScorer(self._limits)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
@@ -113,7 +116,8 @@ class Compressor:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything configured that shapes output bytes; loads no model."""
-        settings = f"{self.config.fingerprint()}:{self._scorer_name}:{self.counter.name}"
+        splitter = "" if self._splitter is layout_of else f":{self._splitter.__module__}.{self._splitter.__qualname__}"
+        settings = f"{self.config.fingerprint()}:{self._scorer_name}:{self.counter.name}{splitter}"
         return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
     def session(self, conversation_id: str) -> Session:
@@ -174,7 +178,7 @@ class Compressor:
         return ""
 
     def _prepare(self, position: int, segment: Segment, tokens: int, style: MarkStyle) -> _Part:
-        layout = layout_of(segment.text, self._limits)
+        layout = self._splitter(segment.text, self._limits)
         original_id = self.originals.id_of(segment.text) if self.originals and style == "full" else ""
         marks = gap_marks(self.config, segment.kind, style, original_id)
         return _Part(position, segment.text, title_of(segment), tokens, layout, style, marks, original_id)

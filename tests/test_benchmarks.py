@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from benchmarks import data, needles, report
+from benchmarks.chunks import CHUNK_CHARS, chunk_layout
 from benchmarks.evaluate import query_at, question_metrics, step_through, trajectory_metrics
 from benchmarks.machine import ROOT, code_fingerprint, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
 from benchmarks.metrics import FoldedText, estimate, is_kept, kept_characters, kept_mask, locate, mean_over, paired_difference
 from benchmarks.results import Results, cell_key, load
 from specprefill_agents import CompressionConfig, Compressor, Segment, TokenScores
+from specprefill_agents.prompt.units import DEFAULT_LIMITS
+from specprefill_agents.prompt.units.layout import check_layout
 from specprefill_agents.scoring.lexical import LexicalScorer
 
 NOISE = [f"Paragraph {i} is about the weather of {1900 + i} and says nothing else.\n" for i in range(40)]
@@ -284,6 +287,16 @@ def test_the_benchmark_measures_stores_and_prints(folder: Path, tmp_path: Path, 
     stored = capsys.readouterr().out.strip()
     differences = shown.out[shown.out.index("| set | kept | bm25 minus") : shown.out.index("| set | scorer | seconds")]
     assert stored == shown.out.replace(differences, "").strip()
+
+
+def test_chunks_are_measured_beside_units_by_the_same_scores(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "needles.json"
+    assert needles.main(["--data", str(folder), "--out", str(out), "--sets", "nq_20doc", "--n", "2", "--scorers", "bm25,bm25@chunks"]) == 0
+    assert "| nq_20doc (n=2, min_tokens=0) | answer | bm25@chunks |" in capsys.readouterr().out
+    text = "The lantern was lit. " * 40
+    chunks = chunk_layout(text, DEFAULT_LIMITS)
+    check_layout(text, chunks)
+    assert {unit.end - unit.start for unit in chunks.units[:-1]} == {CHUNK_CHARS}
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 from specprefill_agents import CompressionConfig, Compressor, ScoringError, Segment, TokenScores
 from specprefill_agents.observe.audit import JsonlAudit
+from specprefill_agents.prompt.units import Layout, Limits
+from specprefill_agents.prompt.units.layout import LayoutBuilder
 
 NEEDLE = "The deployment token of the blue cluster is 7391-delta."
 HAY = [f"Line {n}: nothing of interest happened in section {n} of the report today." for n in range(120)]
@@ -149,3 +152,19 @@ def test_strange_text_goes_through(lexical: Callable[..., Compressor], text: str
 def test_scores_are_checked_before_they_are_used() -> None:
     with pytest.raises(ScoringError, match="not finite"):
         with_scorer(not_finite, on_error="raise").compress([Segment(TEXT)], "token?")
+
+
+def whole_lines(text: str, limits: Limits) -> Layout:
+    builder = LayoutBuilder("plain")
+    for match in re.finditer(r"[^\n]*\n|[^\n]+", text):
+        builder.add(match.end())
+    return builder.build()
+
+
+def test_a_splitter_of_one_s_own_says_how_texts_are_cut_and_is_part_of_the_fingerprint() -> None:
+    config = CompressionConfig(keep_ratio=0.1, scorer="bm25", min_tokens=0, min_result_tokens=0)
+    own, usual = Compressor(config=config, splitter=whole_lines, cache="memory"), Compressor(config=config, cache="memory")
+    assert own.fingerprint != usual.fingerprint
+    text = "".join(f"{n}: {'x ' * 20}\n" for n in range(60)) + f"the needle {'y ' * 200}\n"
+    (result,) = own.compress([Segment(text)], "where is the needle").segments
+    assert all(text[start - 1] == "\n" for start, _ in result.spans if start)
