@@ -102,11 +102,11 @@ JAVA_START = "import java.util.List;\npublic class A {\n  private int a;\n}\n" *
 RUST_START = "use std::io;\nfn main() {\n    let x = 1;\n}\n" * 300
 C_START = "#include <a.h>\nint f(void) {\n    return 1;\n}\n" * 300
 WORST |= {
-    "Java without end": JAVA_START + ("*x=" * 20 + "\n") * 400,
-    "Rust without end": RUST_START + ("+a(" * 20 + "\n") * 400,
-    "C without end": C_START + ("=>fn " * 15 + "\n") * 400,
+    "Java that misleads a parser": JAVA_START + ("*x=" * 20 + "\n") * 400,
+    "Rust that misleads a parser": RUST_START + ("+a(" * 20 + "\n") * 400,
+    "C that misleads a parser": C_START + ("=>fn " * 15 + "\n") * 400,
 }
-"""The last three lead a parser into a search that it has to be kept from: unbounded, they take minutes and gigabytes."""
+"""The last three send a parser on a search that, without bounds, takes minutes and gigabytes."""
 
 
 @pytest.mark.parametrize("name", WORST)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from specprefill_agents.prompt.units.code_languages import Language, grammar_of, likely_languages, looks_like_code
 from specprefill_agents.prompt.units.code_layout import code_layout
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_lines
-from specprefill_agents.prompt.units.code_literals import without_literals
+from specprefill_agents.prompt.units.code_literals import INSIDE, without_literals
 from specprefill_agents.prompt.units.code_nodes import Role
-from specprefill_agents.prompt.units.code_outline import FRAGMENT_CHARS, Stretch, outline
+from specprefill_agents.prompt.units.code_outline import Stretch, is_fragment, outline
 from specprefill_agents.prompt.units.code_parse import GOOD_ERROR_SHARE, Fragment, parse
 from specprefill_agents.prompt.units.code_tree import Mark, Marks, innermost, mark_statements
 from specprefill_agents.prompt.units.layout import Layout, Limits
@@ -32,9 +32,9 @@ MAX_ERROR_SHARE = 0.2
 SENSELESS_ERROR_SHARE = 0.5
 """A fragment with a larger share is cut by its lines."""
 
-MAX_HARD = 64
-"""After so many fragments that were not understood well the rest of a text is cut by lines: they are the slow ones to parse.
-One that makes no sense at all counts four times."""
+MAX_HARD, MAX_HARD_SHARE = 32, 0.25
+"""When more fragments than both this many and this share of those read were not understood well, the rest of a text is cut
+by lines: they are the ones that are slow to parse. One that makes no sense at all counts four times."""
 
 _PROBES = 3
 
@@ -88,6 +88,7 @@ class _Reading:
     marks: Marks = field(default_factory=Marks)
     size: int = 0
     errors: int = 0
+    read: int = 0
     hard: int = 0
     heads: list[tuple[int, ...]] = field(default_factory=list)
 
@@ -103,12 +104,13 @@ class _Reading:
         self.heads.append(heads)
 
     def _read(self, stretch: Stretch, heads: tuple[int, ...]) -> None:
-        begin = next((line for line in range(stretch.first, stretch.last) if self.lines.indents[line] != BLANK), stretch.last)
-        if begin == stretch.last:
+        filled = [line for line in range(stretch.first, stretch.last) if self.lines.indents[line] != BLANK]
+        if not filled:
             return
-        self.marks.add(Mark(begin, innermost(heads), "text", stretch.last))
-        if self.hard < MAX_HARD:
-            size = self.lines.size(begin, stretch.last)
+        is_literal = all(self.lines.indents[line] == INSIDE for line in filled)
+        self.marks.add(Mark(filled[0], innermost(heads), "docstring" if is_literal else "text", stretch.last))
+        if not is_literal and self.hard <= max(MAX_HARD, MAX_HARD_SHARE * self.read):
+            size = self.lines.size(filled[0], stretch.last)
             self.size += size
             self.errors += self._parse(stretch, heads, size)
 
@@ -116,6 +118,7 @@ class _Reading:
         """Mark the statements of a fragment of `size` characters; how many of these are not understood."""
         if not _is_parsable(self.lines, stretch):
             return size
+        self.read += 1
         fragment = _fragment(self.lines, stretch, heads)
         parsed = parse(self.parser, self.language, fragment)
         errors = min(size, parsed.errors)
@@ -128,7 +131,7 @@ class _Reading:
 
 
 def _is_parsable(lines: CodeLines, stretch: Stretch) -> bool:
-    return stretch.part == "fragment" and lines.size(stretch.first, stretch.last) <= FRAGMENT_CHARS
+    return stretch.part == "fragment" and is_fragment(lines, stretch.first, stretch.last)
 
 
 def _fragment(lines: CodeLines, stretch: Stretch, heads: tuple[int, ...]) -> Fragment:

@@ -29,6 +29,7 @@ _FRAME = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _UNSAFE = re.compile(r"\x1b\[[\d;?]*[ -/]*[@-~]|\r(?!\n)|[^\t\n\r\x20-\x7e]")
+_NO_SIGNS = bytes(code for code in range(128) if chr(code).isalnum() or chr(code).isspace() or chr(code) == "_")
 _MARGIN = re.compile(rb"[ \t]*")
 
 
@@ -38,7 +39,7 @@ class CodeLines:
 
     `plain` is the text in ASCII, character for character at the same positions, fit for a parser. The code of line i begins
     at `starts[i] + gutters[i]`; `indents` counts the columns of white space there, or is BLANK or FRAME, and `margins`
-    counts the same white space in characters.
+    counts the same white space in characters. `tokens` (L + 1) adds up, line by line, about how many tokens the code has.
     """
 
     plain: bytes
@@ -46,6 +47,7 @@ class CodeLines:
     gutters: Sequence[int]
     indents: Sequence[int]
     margins: Sequence[int]
+    tokens: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.indents)
@@ -77,18 +79,21 @@ def read_lines(text: str) -> CodeLines:
     gutters = [max(gutter, 0) for gutter in numbered] if numbered else [0] * len(lines)
     indents: list[int] = []
     margins: list[int] = []
+    tokens = [0]
     for start, gutter, end in zip(starts, gutters, starts[1:], strict=False):
         match = _MARGIN.match(plain, start + gutter, end)
         margin = match.group() if match else b""
         margins.append(len(margin))
         code = start + gutter + len(margin)
+        line = plain[code:end]
+        tokens.append(tokens[-1] + len(line.translate(None, _NO_SIGNS)) + line.count(b" ") + 1)
         if start in frames:
             indents.append(FRAME)
         elif code == end or plain[code] in b"\r\n":
             indents.append(BLANK)
         else:
             indents.append(len(margin.expandtabs(_TAB_COLUMNS)) if b"\t" in margin else len(margin))
-    return CodeLines(plain, starts, gutters, indents, margins)
+    return CodeLines(plain, starts, gutters, indents, margins, tokens)
 
 
 def without_gutters(text: str) -> str:

@@ -1,8 +1,8 @@
 """Outline of code by indentation: the fragments, small enough for a parser, that a long text is made of.
 
-A parser's error recovery can take time and memory that grow with the square of what it cannot make sense of, so it is never
-given more than `FRAGMENT_CHARS` at once. Where the text is longer, the borders are the items at the smallest indent; an item
-that is itself too long is opened: its first line heads whatever is indented deeper. Knows no programming language.
+A parser's error recovery can take time and memory that grow with the square of the tokens it cannot make sense of, so it
+is given few at once. Where the text is longer, the borders are the items at the smallest indent; an item that is itself too
+long is opened: its first line heads whatever is indented deeper. Knows no programming language.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Literal
 from specprefill_agents.prompt.units.code_lines import BLANK, FRAME, CodeLines
 from specprefill_agents.types import Span
 
-FRAGMENT_CHARS = 4_000
-"""What a parser is given at most, unless one line is longer: few functions are, and the worst case stays within a second."""
+FRAGMENT_CHARS, FRAGMENT_TOKENS = 4_000, 800
+"""What a parser is given at most: some hundred lines, so that few functions are longer. Text made to mislead it then takes a
+tenth of a second and some tens of megabytes, where five times as many tokens take seconds and gigabytes."""
 
 _MAX_DEPTH = 32
 _TAIL = re.compile(rb"(?:[\s)\]};,]*|end)(?://.*|#.*)?\Z")
@@ -58,12 +59,17 @@ def outline(lines: CodeLines) -> list[Stretch]:
     return stretches
 
 
+def is_fragment(lines: CodeLines, first: int, last: int) -> bool:
+    """Whether the lines from `first` to before `last` are few enough to be given to a parser."""
+    return lines.size(first, last) <= FRAGMENT_CHARS and lines.tokens[last] - lines.tokens[first] <= FRAGMENT_TOKENS
+
+
 def _cut(lines: CodeLines, span: Span, parent: int, depth: int, stretches: list[Stretch]) -> None:
-    if depth >= _MAX_DEPTH or lines.size(*span) <= FRAGMENT_CHARS:
+    if depth >= _MAX_DEPTH or is_fragment(lines, *span):
         stretches.append(Stretch(*span, parent))
         return
     for item in _packed(lines, _items(lines, span)):
-        if lines.size(*item) <= FRAGMENT_CHARS or item[1] - item[0] == 1:
+        if is_fragment(lines, *item) or item[1] - item[0] == 1:
             stretches.append(Stretch(*item, parent))
         else:
             _open(lines, item, parent, depth, stretches)
@@ -76,7 +82,7 @@ def _items(lines: CodeLines, span: Span) -> Iterator[Span]:
     """
     base = _smallest_indent(lines, span)
     for start, end in _paragraphs(lines, span, base):
-        if lines.size(start, end) <= FRAGMENT_CHARS:
+        if is_fragment(lines, start, end):
             yield start, end
         else:
             yield from _lines_at(lines, (start, end), base)
@@ -116,7 +122,7 @@ def _packed(lines: CodeLines, items: Iterator[Span]) -> Iterator[Span]:
     """Neighbouring items joined while they fit in a fragment."""
     start, end = next(items)
     for item_start, item_end in items:
-        if lines.size(start, item_end) > FRAGMENT_CHARS:
+        if not is_fragment(lines, start, item_end):
             yield start, end
             start = item_start
         end = item_end

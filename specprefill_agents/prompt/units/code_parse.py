@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 GOOD_ERROR_SHARE = 0.02
 """A fragment with a smaller share of its characters in syntax errors is taken as it parses at first."""
 
-_CHARS_PER_CHECK, _SPARE_CHECKS = 50, 30
-"""How often a parser may ask whether to go on. It asks by the work done, not by the clock: every 190 characters of code on
-average, and several times as often in text that leads it into a search which takes seconds and hundreds of megabytes."""
-
 _MAX_BLOCKS = 8
 _BRACES = re.compile(rb"[{}]")
-_SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z")
+_SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z|preproc_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +38,27 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A fragment's syntax tree, None where it was given up; the fragment begins at row `shift` of it.
+    """A fragment's syntax tree. The fragment begins at row `shift` of it; `errors` characters are not understood."""
 
-    `errors` characters are not understood.
-    """
-
-    root: Node | None
+    root: Node
     shift: int
     errors: int
 
 
 def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
     """The tree with the fewest errors among the contexts that the fragment may have been cut out of."""
-    best = _parse_behind(parser, _steps(fragment) if language.name == "python" else b"", fragment)
-    for context in _contexts(language, fragment.code):
-        if best.root is None or best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
+    best = _parse_in(parser, _steps(fragment) if language.name == "python" else b"", fragment, b"")
+    for before, after in _contexts(language, fragment.code):
+        if best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
             break
-        tried = _parse_behind(parser, context, fragment)
+        tried = _parse_in(parser, before, fragment, after)
         best = tried if tried.errors < best.errors else best
     return best
 
 
-def _parse_behind(parser: Parser, context: bytes, fragment: Fragment) -> Parsed:
-    code = context + fragment.code
-    checks = iter(range(len(code) // _CHARS_PER_CHECK + _SPARE_CHECKS))
-    try:
-        root = parser.parse(lambda at, _: code[at:], progress_callback=lambda _, __: next(checks, None) is None).root_node
-    except ValueError:  # the parser was told to stop
-        parser.reset()
-        return Parsed(None, 0, len(fragment.code))
-    return Parsed(root, context.count(b"\n"), sum(_errors(root)))
+def _parse_in(parser: Parser, before: bytes, fragment: Fragment, after: bytes) -> Parsed:
+    root = parser.parse(before + fragment.code + after).root_node
+    return Parsed(root, before.count(b"\n"), sum(_errors(root)))
 
 
 def _steps(fragment: Fragment) -> bytes:
@@ -86,23 +73,25 @@ def _steps(fragment: Fragment) -> bytes:
     return b"".join(b" " * indent + b"if _:\n" for indent in reversed(smaller[-_MAX_BLOCKS:]))
 
 
-def _contexts(language: Language, code: bytes) -> Iterator[bytes]:
-    """Contexts that `code` shows signs of: quotes or a comment that it closes without having opened them, or such blocks."""
+def _contexts(language: Language, code: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """What may stand before and after `code`, of what it shows signs of: a string, a comment or blocks that it only closes."""
     depth = unopened = 0
     for bracket in _BRACES.findall(code):
         depth += 1 if bracket == b"{" else -1
         unopened = max(unopened, -depth)
     for context in language.contexts:
-        opened = context.count("{")
-        if context.startswith('"""'):
+        before = context.encode()
+        if before.startswith(b'"""'):
             fits = code.count(b'"""') % 2 == 1
-        elif context.startswith("/*"):
-            fits = -1 < code.find(b"*/") < (code.find(b"/*") + 1 or len(code) + 1) - 1
+        elif before.startswith(b"/*"):
+            fits = b"*/" in code and b"/*" not in code[: code.index(b"*/")]
+        elif before.endswith(b"{"):
+            fits = unopened >= before.count(b"{")
+            before += b"{" * min(unopened - before.count(b"{"), _MAX_BLOCKS) + b"\n"
         else:
-            fits = context.endswith("\n") or unopened >= opened
+            fits = True
         if fits:
-            blocks = 0 if context.endswith("\n") else min(unopened - opened, _MAX_BLOCKS)
-            yield context.encode() + b"{" * blocks + b"\n" * (not context.endswith("\n"))
+            yield before, b"\n" + b"}" * (before.count(b"{") + depth)
 
 
 def _errors(root: Node) -> Iterator[int]:

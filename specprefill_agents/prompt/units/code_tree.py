@@ -53,8 +53,7 @@ class Marks:
 def mark_statements(parsed: Parsed, fragment: Fragment, limits: Limits, marks: Marks) -> None:
     """Add a mark for every statement that may be kept or dropped on its own."""
     walk = _Walk(parsed, fragment, limits, marks)
-    if parsed.root is not None:
-        walk.inside(parsed.root, _Open(fragment.heads), _Place())
+    walk.inside(parsed.root, _Open(fragment.heads), _Place())
 
 
 @dataclass(slots=True)
@@ -121,7 +120,7 @@ class _Walk:
         role = role_of(node)
         size = node.end_byte - node.start_byte
         defined = is_definition(node) and not place.in_block
-        until = self.fragment.line + self._row_of_end(node) + 1
+        until = self.fragment.line + min(self._row_of_end(node) + 1, len(self.fragment.margins))
         mark = self.marks.add(Mark(self.fragment.line + row, innermost(around.heads), role, until, defined))
         if role == "statement" and size > self.limits.max_chars and node.child_count and place.depth < _MAX_DEPTH:
             in_block = place.in_block or (defined and size <= self.limits.block_chars)
