@@ -264,19 +264,27 @@ def results(*cells: Cell) -> Results:
 def test_differences_are_taken_on_the_rows_that_both_measured() -> None:
     theirs = results(cell("nq", "peer", ["a", "b", "c"], answer=[0.0, 1.0, None]))
     ours = results(cell("nq", "fused", ["c", "b", "x", "a"], answer=[1.0, 1.0, 0.0, 1.0]))
-    (line,) = compare.differences(theirs, ours, "fused").splitlines()[2:]
+    (line,) = compare.differences(theirs, [ours], "fused").splitlines()[2:]
     assert line.startswith("| nq | answer | peer | 2 | 1.00 | 0.50 | +0.50 [")
 
 
 def test_words_in_order_are_held_against_our_characters() -> None:
     theirs = results(cell("nq", "peer", ["a"], evidence_words=[0.5]))
     ours = results(cell("nq", "fused", ["a"], evidence_chars=[0.75], evidence_words=[0.0]))
-    assert "| 0.75 | 0.50 | +0.25 [" in compare.differences(theirs, ours, "fused")
+    assert "| 0.75 | 0.50 | +0.25 [" in compare.differences(theirs, [ours], "fused")
 
 
 def test_files_without_a_common_row_are_refused() -> None:
     with pytest.raises(ValueError, match="share no row of fused"):
-        compare.differences(results(cell("nq", "peer", ["a"], answer=[1.0])), results(cell("kv", "fused", ["a"], answer=[1.0])), "fused")
+        compare.differences(results(cell("nq", "peer", ["a"], answer=[1.0])), [results(cell("kv", "fused", ["a"], answer=[1.0]))], "fused")
+    with pytest.raises(ValueError, match="share no row of fused"):
+        compare.differences(results(cell("nq", "peer", ["a"], answer=[1.0])), [results(cell("nq", "fused", ["b"], answer=[1.0]))], "fused")
+
+
+def test_of_several_results_the_one_that_shares_most_rows_is_compared() -> None:
+    theirs = results(cell("nq", "peer", ["a", "b"], answer=[0.0, 0.0]))
+    fewer, more = (results(cell("nq", "fused", ids, answer=[value, value])) for ids, value in ((["a", "x"], 0.25), (["b", "a"], 1.0)))
+    assert "| 2 | 1.00 | 0.00 | +1.00 [" in compare.differences(theirs, [fewer, more], "fused")
 
 
 # The command

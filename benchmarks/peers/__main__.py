@@ -94,7 +94,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--threads", type=int, default=1, help="of the worker (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="JSON file of the results; cells it holds are not measured again")
-    parser.add_argument("--against", type=Path, metavar="FILE", help="result of benchmarks.needles to take differences to")
+    parser.add_argument("--against", type=Path, nargs="+", metavar="FILE", help="results of benchmarks.needles to take differences to")
     parser.add_argument("--scorer", default="fused", help="the library's scorer in --against (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = measure(plan, options.out, shown_command("benchmarks.peers", given), Console(stderr=True))
         tables = [compare.shares(results), compare.recall(results)]
         if options.against:
-            tables.append(compare.differences(results, load(options.against), options.scorer))
+            tables.append(compare.differences(results, [load(file) for file in options.against], options.scorer))
     except (ValueError, OSError, PeerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

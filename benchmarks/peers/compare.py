@@ -43,15 +43,16 @@ def recall(results: Results) -> str:
     return _table(["set", "kept", "system", *(f"keep {keep}" for keep in keeps), "mean"], rows)
 
 
-def differences(results: Results, ours: Results, scorer: str) -> str:
-    """The library's `scorer` minus each peer, on the rows and at the keep ratios that both files hold.
+def differences(results: Results, ours: Sequence[Results], scorer: str) -> str:
+    """The library's `scorer` minus each peer, on the rows and at the keep ratios that both hold.
 
-    Raises ValueError when the files share no cell.
+    Of several results of the library, each cell takes the one that shares most rows with it. Raises ValueError when none
+    shares any.
     """
-    keeps = [keep for keep in _keeps(results) if keep in _keeps(ours)]
     rows = []
     for cell in results.cells:
-        base = ours.get(f"{cell.set}/{scorer}")
+        base, keeps = _counterpart(cell, ours, scorer)
+        keeps = [keep for keep in _keeps(results) if keep in keeps]
         for metric, (label, own) in COUNTERPARTS.items() if base and keeps else ():
             assert base is not None
             a, b = (mean_over([_aligned(one, keep, name, cell, base) for keep in keeps]) for one, name in ((base, own), (cell, metric)))
@@ -62,8 +63,14 @@ def differences(results: Results, ours: Results, scorer: str) -> str:
                 shown = [f"{one.mean:.2f}" if one else "" for one in means]
                 rows.append([cell.set, label, cell.scorer, str(found.n), *shown, _shown(found, "+")])
     if not rows:
-        raise ValueError(f"the files share no row of {scorer}")
+        raise ValueError(f"the files share no row of {scorer} at any keep ratio")
     return _table(["set", "kept", "system", "n", scorer, "system", "difference"], rows)
+
+
+def _counterpart(cell: Cell, ours: Sequence[Results], scorer: str) -> tuple[Cell | None, list[str]]:
+    """The cell of `scorer` that shares most rows with `cell`, and the keep ratios of its file."""
+    found = [(one.get(f"{cell.set}/{scorer}"), _keeps(one)) for one in ours]
+    return max(found, key=lambda pair: len({*cell.ids} & {*pair[0].ids}) if pair[0] else -1, default=(None, []))
 
 
 def _aligned(one: Cell, keep: str, metric: str, cell: Cell, base: Cell) -> list[float | None]:
