@@ -130,6 +130,17 @@ def test_a_long_class_keeps_its_methods_under_its_head() -> None:
     assert kept_with(text, "return Long()") == "def after():\n    return Long()\n"
 
 
+def test_methods_of_a_long_script_class_are_no_calls_with_a_block_behind() -> None:
+    body = "    if (!options.silent) {\n      this.emit('adding', value, options.reason, new Date().toISOString());\n      this.log.info('something is about to be added');\n    }\n"
+    methods = "".join(f"  add{number}(value, options = {{}}) {{\n{body}    this.count += {number};\n  }}\n\n" for number in range(60))
+    text = f"import {{ Base }} from './base.js';\n\nexport class Long extends Base {{\n{methods}}}\n"
+    assert kept_with(text, "this.count += 41;") == (
+        "export class Long extends Base {\n  add41(value, options = {}) {\n    this.count += 41;\n  }\n\n"
+    )
+    view = text[text.index("    this.count += 7;") : text.index("  add12(")]
+    assert kept_with(view, "this.count += 9;") == "  add9(value, options = {}) {\n    this.count += 9;\n  }\n\n"
+
+
 def test_a_string_at_the_left_margin_does_not_end_the_class_around_it() -> None:
     methods = "".join(f"    def method_{number}(self):\n        return self.count * {number} + len(self.names)\n\n" for number in range(80))
     query = '    def query(self):\n        return """\\\nselect count(*)\n\nfrom articles\nwhere count > 0\n"""\n\n'

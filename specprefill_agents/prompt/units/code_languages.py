@@ -29,7 +29,8 @@ class Language:
 
     `grammar` and `entry` name the module of the grammar and its function. `contexts` are pieces of code that a fragment
     may have been cut out of; "{" stands for as many blocks as the fragment closes without having opened them. `literals`
-    are the marks that open and close strings and comments of several lines.
+    are the marks that open and close strings and comments of several lines. `member` is the shape of a method's first line
+    where that reads as a call with a block behind it outside of a class; its first group is the indent.
     """
 
     name: str
@@ -38,11 +39,17 @@ class Language:
     entry: str = "language"
     contexts: tuple[str, ...] = ()
     literals: tuple[tuple[str, str], ...] = ()
+    member: re.Pattern[bytes] | None = None
 
 
 _CLASS_CONTEXTS = ("{", "class _ {\n{", "class _ {\n", "/*\n")
 _COMMENTS = (("/*", "*/"),)
 _QUOTING = (*_COMMENTS, ("`", "`"))
+_METHOD = re.compile(
+    rb"^([ \t]+)(?:(?:static|async|get|set|public|private|protected|override) |[*#])*"
+    rb"(?!(?:if|for|while|switch|catch|with|function|return|await)\b)[\w$]+ ?\([^\n]*\)[^\n;()=]*\{[ \t]*$",
+    re.MULTILINE,
+)
 _SCRIPT_CONTEXTS = (*_CLASS_CONTEXTS, "_ = {\n")
 
 
@@ -100,6 +107,7 @@ LANGUAGES = (
         _lines(*_SCRIPT_LINES),
         contexts=_SCRIPT_CONTEXTS,
         literals=_QUOTING,
+        member=_METHOD,
     ),
     Language(
         "typescript",
@@ -108,6 +116,7 @@ LANGUAGES = (
         entry="language_typescript",
         contexts=_SCRIPT_CONTEXTS,
         literals=_QUOTING,
+        member=_METHOD,
     ),
     Language(
         "tsx",
@@ -116,6 +125,7 @@ LANGUAGES = (
         entry="language_tsx",
         contexts=_SCRIPT_CONTEXTS,
         literals=_QUOTING,
+        member=_METHOD,
     ),
     Language(
         "java",

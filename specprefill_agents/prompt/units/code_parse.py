@@ -47,13 +47,26 @@ class Parsed:
 
 def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
     """The tree with the fewest errors among the contexts that the fragment may have been cut out of."""
-    best = _parse_in(parser, _steps(fragment) if language.name == "python" else b"", fragment, b"")
-    for before, after in _contexts(language, fragment.code):
+    plain = (_steps(fragment) if language.name == "python" else b"", b"")
+    contexts = [plain, *_contexts(language, fragment.code)]
+    if _has_members(language, fragment):
+        contexts.sort(key=lambda context: b"class" not in context[0])
+    best: Parsed | None = None
+    for before, after in contexts:
+        tried = _parse_in(parser, before, fragment, after)
+        best = tried if best is None or tried.errors < best.errors else best
         if best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
             break
-        tried = _parse_in(parser, before, fragment, after)
-        best = tried if tried.errors < best.errors else best
+    assert best is not None, "there is the plain context at least"
     return best
+
+
+def _has_members(language: Language, fragment: Fragment) -> bool:
+    """Whether a line at the smallest indent can only stand in a class, although it parses elsewhere as something else."""
+    if language.member is None:
+        return False
+    filled = [margin for margin, line in zip(fragment.margins, fragment.code.split(b"\n"), strict=False) if line.strip()]
+    return any(len(match[1]) == min(filled) for match in language.member.finditer(fragment.code))
 
 
 def _parse_in(parser: Parser, before: bytes, fragment: Fragment, after: bytes) -> Parsed:
@@ -82,16 +95,16 @@ def _contexts(language: Language, code: bytes) -> Iterator[tuple[bytes, bytes]]:
     for context in language.contexts:
         before = context.encode()
         if before.startswith(b'"""'):
-            fits = code.count(b'"""') % 2 == 1
+            fitting = [before] if code.count(b'"""') % 2 else []
         elif before.startswith(b"/*"):
-            fits = b"*/" in code and b"/*" not in code[: code.index(b"*/")]
+            fitting = [before] if b"*/" in code and b"/*" not in code[: code.index(b"*/")] else []
         elif before.endswith(b"{"):
-            fits = unopened >= before.count(b"{")
-            before += b"{" * min(unopened - before.count(b"{"), _MAX_BLOCKS) + b"\n"
+            outer = before.count(b"{") - 1  # may be closed by the code or stay open
+            blocks = [opened - outer for opened in range(unopened, unopened + outer + 1) if opened > outer]
+            fitting = [before + b"{" * (min(count, _MAX_BLOCKS) - 1) + b"\n" for count in blocks]
         else:
-            fits = True
-        if fits:
-            yield before, b"\n" + b"}" * (before.count(b"{") + depth)
+            fitting = [before]
+        yield from ((fit, b"\n" + b"}" * (fit.count(b"{") + depth)) for fit in fitting)
 
 
 def _errors(root: Node) -> Iterator[int]:
