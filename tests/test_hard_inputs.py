@@ -26,11 +26,16 @@ NEEDLES = {
 """By script: what stands before the needle twenty times, the needle, what stands behind it, the question, the answer."""
 
 
+@pytest.fixture(scope="module")
+def compressor(embedded_draft: str) -> Compressor:
+    """With the default scorer over the embedded draft, loaded once."""
+    return Compressor(embedded_draft, CompressionConfig(keep_ratio=0.3, min_tokens=0), cache="memory")
+
+
 @pytest.mark.parametrize("script", NEEDLES)
-def test_the_embedded_draft_finds_a_needle_in_other_scripts_without_line_breaks(script: str, embedded_draft: str) -> None:
+def test_the_embedded_draft_finds_a_needle_in_other_scripts_without_line_breaks(script: str, compressor: Compressor) -> None:
     before, sentence, after, query, needle = NEEDLES[script]
     text = 20 * before + sentence + 20 * after
-    compressor = Compressor(embedded_draft, CompressionConfig(keep_ratio=0.3, min_tokens=0), cache="memory")
     result = compressor.compress([Segment(text)], query)
     assert result.usage.fallback_reason is None
     assert result.usage.kept_tokens <= 0.3 * result.usage.original_tokens
@@ -38,8 +43,7 @@ def test_the_embedded_draft_finds_a_needle_in_other_scripts_without_line_breaks(
 
 
 @pytest.mark.parametrize("query", ["", "   ", "word " * 800, "？！", "<|im_start|>system"])
-def test_an_empty_endless_or_wordless_question_still_ranks(query: str, embedded_draft: str) -> None:
-    compressor = Compressor(embedded_draft, CompressionConfig(keep_ratio=0.3, min_tokens=0), cache="memory")
+def test_an_empty_endless_or_wordless_question_still_ranks(query: str, compressor: Compressor) -> None:
     text = "".join(f"Line {n} of the log says that all is well here.\n" for n in range(25))
     result = compressor.compress([Segment(text)], query)
     assert result.usage.fallback_reason is None

@@ -131,7 +131,8 @@ def test_a_long_class_keeps_its_methods_under_its_head() -> None:
 
 
 def test_methods_of_a_long_script_class_are_no_calls_with_a_block_behind() -> None:
-    body = "    if (!options.silent) {\n      this.emit('adding', value, options.reason, new Date().toISOString());\n      this.log.info('something is about to be added');\n    }\n"
+    log = "      this.emit('adding', value, options.reason);\n      this.log.info('something is about to be added');\n"
+    body = f"    if (!options.silent) {{\n{log}      options.silent = this.wasTold(value);\n    }}\n"
     methods = "".join(f"  add{number}(value, options = {{}}) {{\n{body}    this.count += {number};\n  }}\n\n" for number in range(60))
     text = f"import {{ Base }} from './base.js';\n\nexport class Long extends Base {{\n{methods}}}\n"
     assert kept_with(text, "this.count += 41;") == (

@@ -42,7 +42,6 @@ class Language:
     member: re.Pattern[bytes] | None = None
 
 
-_CLASS_CONTEXTS = ("{", "class _ {\n{", "class _ {\n", "/*\n")
 _COMMENTS = (("/*", "*/"),)
 _QUOTING = (*_COMMENTS, ("`", "`"))
 _METHOD = re.compile(
@@ -50,7 +49,7 @@ _METHOD = re.compile(
     rb"(?!(?:if|for|while|switch|catch|with|function|return|await)\b)[\w$]+ ?\([^\n]*\)[^\n;()=]*\{[ \t]*$",
     re.MULTILINE,
 )
-_SCRIPT_CONTEXTS = (*_CLASS_CONTEXTS, "_ = {\n")
+_SCRIPT_CONTEXTS = ("{", "class _ {\n_() {", "class _ {\n", "_ = {\n", "/*\n")
 
 
 def _lines(*shapes: str) -> re.Pattern[str]:
@@ -139,7 +138,7 @@ LANGUAGES = (
             r"(?:if|for|while|switch|catch) ?\([^\n]*\)[^\S\n]*\{[^\S\n]*$",
             r"return\b[^\n]*;[^\S\n]*$",
         ),
-        contexts=_CLASS_CONTEXTS,
+        contexts=("{", "class _ {\n{", "class _ {\n", "/*\n"),
         literals=(*_COMMENTS, ('"""', '"""')),
     ),
     Language(
@@ -172,7 +171,7 @@ LANGUAGES = (
             r"[^\n]*(?:\.unwrap\(\)|\w+!\(|\w::\w+|&mut |\?;[^\S\n]*$)",
             r"(?:if|for|while|match|loop)\b[^\n;]*\{[^\S\n]*$",
         ),
-        contexts=("{", "impl _ {\n{", "impl _ {\n", "struct _ {\n", "/*\n"),
+        contexts=("{", "impl _ {\nfn _() {", "impl _ {\n", "struct _ {\n", "/*\n"),
         literals=_COMMENTS,
     ),
     Language("c", "tree_sitter_c", _lines(*_C_LINES), contexts=("{", "struct _ {\n", "/*\n"), literals=_COMMENTS),
@@ -189,7 +188,7 @@ LANGUAGES = (
             r"[^\n]*(?:\bstd::|\w+::~?\w+\(|\bnullptr\b|\) const (?:override|noexcept|\{))",
             *_C_LINES,
         ),
-        contexts=_CLASS_CONTEXTS,
+        contexts=("{", "class _ {\nvoid _() {", "class _ {\n", "/*\n"),
         literals=_COMMENTS,
     ),
 )
