@@ -9,6 +9,7 @@ import pytest
 from specprefill_agents.prompt.units.json_tree import IDENTIFIER_LIFT, MAX_DEPTH
 from specprefill_agents.prompt.units.json_values import looks_like_json, split_json
 from specprefill_agents.prompt.units.layout import Layout, Limits, check_layout
+from tests.layouts import block_texts, unit_texts
 
 LIMITS = Limits()
 SMALL = Limits(min_chars=8, max_chars=24, block_chars=80)
@@ -23,15 +24,11 @@ def layout(text: str, limits: Limits = LIMITS) -> Layout:
 
 
 def pieces(text: str, limits: Limits = LIMITS) -> list[str]:
-    return [text[unit.start : unit.end] for unit in layout(text, limits).units]
+    return unit_texts(text, layout(text, limits))
 
 
 def blocks(text: str, limits: Limits = LIMITS) -> list[str]:
-    found = layout(text, limits)
-    joined = [""] * (found.blocks[-1] + 1)
-    for unit, block in zip(found.units, found.blocks, strict=True):
-        joined[block] += text[unit.start : unit.end]
-    return joined
+    return block_texts(text, layout(text, limits))
 
 
 def a_record(number: int, **more: object) -> dict[str, object]:

@@ -75,7 +75,7 @@ TypeError: x is not a function
 Node.js v18.0.0
 """
 RUST = """\
-   Compiling demo v0.1.0 (/tmp/demo)
+   Compiling demo v0.1.0 (/srv/demo)
 thread 'main' panicked at src/main.rs:4:5:
 index out of bounds: the len is 3 but the index is 99
 stack backtrace:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from specprefill_agents.prompt.units.layout import Layout, Limits, check_layout
 from specprefill_agents.prompt.units.markdown import looks_like_markdown, split_markdown
 from specprefill_agents.prompt.units.markdown_parts import markdown_parts
+from tests.layouts import unit_texts
 from tests.strategies import TEXTS
 from tests.units.damage import damaged
 
@@ -42,7 +43,7 @@ def layout(text: str, limits: Limits = LIMITS) -> Layout:
 
 
 def pieces(text: str, limits: Limits = LIMITS) -> list[str]:
-    return [text[unit.start : unit.end] for unit in layout(text, limits).units]
+    return unit_texts(text, layout(text, limits))
 
 
 def kept_with(text: str, shown: str, limits: Limits = LIMITS) -> list[str]:

@@ -12,6 +12,7 @@ from specprefill_agents.prompt.units.layout import Layout, Limits, check_layout
 from specprefill_agents.prompt.units.markup import looks_like_markup, split_markup
 from specprefill_agents.prompt.units.markup_tags import tags
 from specprefill_agents.prompt.units.markup_tree import elements
+from tests.layouts import block_texts, unit_texts
 from tests.strategies import TEXTS
 from tests.units.damage import damaged
 
@@ -43,7 +44,7 @@ def layout(text: str, limits: Limits = LIMITS) -> Layout:
 
 
 def pieces(text: str, limits: Limits = LIMITS) -> list[str]:
-    return [text[unit.start : unit.end] for unit in layout(text, limits).units]
+    return unit_texts(text, layout(text, limits))
 
 
 def kept_with(text: str, shown: str, limits: Limits = LIMITS) -> list[str]:
@@ -54,11 +55,7 @@ def kept_with(text: str, shown: str, limits: Limits = LIMITS) -> list[str]:
 
 
 def blocks(text: str, limits: Limits = LIMITS) -> list[str]:
-    found = layout(text, limits)
-    joined: dict[int, str] = {}
-    for unit, block in zip(found.units, found.blocks, strict=True):
-        joined[block] = joined.get(block, "") + text[unit.start : unit.end]
-    return list(joined.values())
+    return block_texts(text, layout(text, limits))
 
 
 def words(name: str, sentences: int = 1) -> str:

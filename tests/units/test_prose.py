@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from specprefill_agents.prompt.units.layout import Layout, Limits, check_layout
 from specprefill_agents.prompt.units.prose import looks_like_prose, split_prose
 from specprefill_agents.prompt.units.transcript import speaker_turns
+from tests.layouts import block_texts, unit_texts
 from tests.strategies import TEXTS
 from tests.units.damage import damaged
 
@@ -31,15 +32,11 @@ def layout(text: str, limits: Limits = LIMITS) -> Layout:
 
 
 def pieces(text: str, limits: Limits = LIMITS) -> list[str]:
-    return [text[unit.start : unit.end] for unit in layout(text, limits).units]
+    return unit_texts(text, layout(text, limits))
 
 
 def blocks(text: str, limits: Limits = LIMITS) -> list[str]:
-    found = layout(text, limits)
-    joined: dict[int, str] = {}
-    for unit, block in zip(found.units, found.blocks, strict=True):
-        joined[block] = joined.get(block, "") + text[unit.start : unit.end]
-    return list(joined.values())
+    return block_texts(text, layout(text, limits))
 
 
 def a_paragraph(name: str, sentences: int = 4) -> str:
