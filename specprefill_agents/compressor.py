@@ -6,7 +6,6 @@ Knows no framework and imports neither torch nor transformers itself; the draft 
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.errors import NotKeptError, ScoringError
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit
 from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
-from specprefill_agents.prompt.render import GapMarks, gap_marks, merge_spans, render
+from specprefill_agents.prompt.render import gap_marks, render
 from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.titles import title_of
 from specprefill_agents.prompt.units import Layout, Limits, layout_of
@@ -32,11 +31,13 @@ from specprefill_agents.scoring.base import Scorer, check_scores, score_titled, 
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
-from specprefill_agents.selection.budget import Candidate, select
-from specprefill_agents.selection.units import lifted, unit_scores
+from specprefill_agents.selection.adaptive import GREATEST_SHARE, adaptive_budget
+from specprefill_agents.selection.fit import Part, fit, unit_costs
+from specprefill_agents.selection.forced import forced_units
+from specprefill_agents.selection.units import priorities
 from specprefill_agents.storage.originals import Originals, default_originals
 from specprefill_agents.storage.score_cache import ScoreCache, default_cache
-from specprefill_agents.types import CompressedSegment, CompressionResult, GapForm, MarkStyle, Segment, Span, TokenScores, Usage
+from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Segment, TokenScores, Usage
 
 if TYPE_CHECKING:
     from specprefill_agents.session import Session
@@ -46,32 +47,16 @@ BRIEF_BELOW_TOKENS = 100
 
 MAX_REASON_CHARS = 200
 """Longest error text that goes into results and audit records."""
-FILL_ROUNDS = 3
-"""How often the selection is repeated with what the cost estimates left unspent, until less than 1 % is."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A candidate on its way: its position among the segments, its length in tokens, how it may be cut and its gaps read."""
+class _Candidate:
+    """A segment that may be cut: its position among the segments, its length in target tokens and its layout."""
 
     position: int
-    text: str
-    title: str | None
+    segment: Segment
     tokens: int
     layout: Layout
-    style: MarkStyle
-    marks: GapMarks
-    original_id: str
-
-    def spans(self, kept: NDArray[np.bool_]) -> tuple[Span, ...]:
-        units = self.layout.units
-        return merge_spans([(units[i].start, units[i].end) for i in np.flatnonzero(kept)])
-
-    def forms(self, kept: NDArray[np.bool_]) -> tuple[GapForm, ...]:
-        """The form of each gap: that of its first unit; () when all are plain."""
-        opens = np.flatnonzero(~kept & np.concatenate([[True], kept[:-1]]))
-        forms = tuple(self.layout.gaps[i] for i in opens)
-        return () if set(forms) <= {"plain"} else forms
 
 
 class Compressor:
@@ -148,22 +133,28 @@ class Compressor:
         total = sum(tokens[i] for i in chosen)
         reason = self._why_none(total)
         if reason or not chosen:
-            done = [_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
-            return _result(done)
-        budget = int(total * self.config.keep_ratio)
-        style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(chosen) else "full"
-        parts = [self._prepare(i, segments[i], tokens[i], style) for i in chosen]
+            return _all_whole(segments, whole, reason)
+        found = [_Candidate(i, segments[i], tokens[i], self._splitter(segments[i].text, self._limits)) for i in chosen]
         if isinstance(self._scorer, LazyScorer):
             self._scorer.load()  # once, and neither scorer time nor under its time limit
         started = time.perf_counter()
-        scores, fallback = self._score([part.text for part in parts], query, [part.title for part in parts], total)
+        scores, fallback = self._score(found, query, total)
         scorer_ms = 1000 * (time.perf_counter() - started)
+        texts, layouts = [one.segment.text for one in found], [one.layout for one in found]
+        values = priorities(texts, layouts, scores, query, self.config.neighbour_bonus)
+        costs = [unit_costs(one.segment.text, one.layout, self.counter.count) for one in found]
+        budget = self._budget(found, values, costs, query)
+        cached = sum(score.cached for score in scores)
+        if budget is None:
+            return _all_whole(segments, whole, "auto: no part stands out enough", scorer_ms, cached, fallback)
+        style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(found) else "full"
+        parts = [self._part(one, cost, style) for one, cost in zip(found, costs, strict=True)]
+        fitted, held = fit(parts, values, budget, self.counter.count)
         done = list(whole)
-        for part, compressed in zip(parts, self._choose(parts, scores, budget), strict=True):
-            self.keep_original(part.text, compressed)
-            done[part.position] = compressed
-        note = AGGREGATION_NOTE if asks_about_everything(query) else None
-        return _result(done, scorer_ms, sum(score.cached for score in scores), fallback, note)
+        for one, compressed in zip(found, fitted, strict=True):
+            self.keep_original(one.segment.text, compressed)
+            done[one.position] = compressed
+        return _result(done, scorer_ms, cached, fallback, _note(query, budget, held))
 
     def _why_not(self, segment: Segment, tokens: int) -> str:
         return protection_reason(segment, tokens, self.config) or ""
@@ -177,11 +168,21 @@ class Compressor:
             return f"shorter than min_tokens ({total} < {self.config.min_tokens})"
         return ""
 
-    def _prepare(self, position: int, segment: Segment, tokens: int, style: MarkStyle) -> _Part:
-        layout = self._splitter(segment.text, self._limits)
-        original_id = self.originals.id_of(segment.text) if self.originals and style == "full" else ""
-        marks = gap_marks(self.config, segment.kind, style, original_id)
-        return _Part(position, segment.text, title_of(segment), tokens, layout, style, marks, original_id)
+    def _budget(self, found: list[_Candidate], values: list[NDArray[np.float64]], costs: list[NDArray[np.int64]], query: str) -> int | None:
+        """What the candidates may keep together, in target tokens; None where they had better pass whole."""
+        total = sum(one.tokens for one in found)
+        if self.config.keep_ratio != "auto":
+            return int(total * self.config.keep_ratio)
+        if asks_about_everything(query):
+            return int(total * GREATEST_SHARE)
+        return adaptive_budget(values, costs, [one.layout.kind for one in found], [one.tokens for one in found])
+
+    def _part(self, one: _Candidate, costs: NDArray[np.int64], style: MarkStyle) -> Part:
+        text = one.segment.text
+        original_id = self.originals.id_of(text) if self.originals and style == "full" else ""
+        marks = gap_marks(self.config, one.segment.kind, style, original_id)
+        forced = forced_units(one.segment, one.layout, self.config.force_keep)
+        return Part(text, one.tokens, one.layout, costs, forced, style, marks, original_id)
 
     def keep_original(self, text: str, decided: CompressedSegment) -> None:
         """See to it that `text` is kept as long as `decided` names it. Raises `NotKeptError` when nothing can hold it."""
@@ -195,10 +196,12 @@ class Compressor:
         marks = gap_marks(self.config, segment.kind, decided.marks, decided.original_id)
         return replace(decided, text=render(segment.text, decided.spans, marks, decided.forms))
 
-    def _score(self, contexts: list[str], query: str, titles: list[str | None], total: int) -> tuple[list[TokenScores], str | None]:
+    def _score(self, found: list[_Candidate], query: str, total: int) -> tuple[list[TokenScores], str | None]:
         """Scores from the configured scorer within the time limit, or from BM25 where the contexts are too long for it."""
+        contexts = [one.segment.text for one in found]
         if total > self.config.max_scored_tokens and self._scorer is not self._lexical:
             return self._lexical.score(contexts, query), f"{total} tokens exceed max_scored_tokens: scored by bm25"
+        titles = [title_of(one.segment) for one in found]
         task = self._worker.submit(score_titled, self._scorer, contexts, query, titles)
         try:
             scores = task.result(self.config.timeout_s)
@@ -207,59 +210,6 @@ class Compressor:
             raise ScoringError(f"scoring took longer than timeout_s ({self.config.timeout_s} s)") from error
         check_scores(contexts, scores)
         return scores, None
-
-    def _choose(self, parts: list[_Part], scores: list[TokenScores], budget: int) -> list[CompressedSegment]:
-        """The best selection whose rendered text fits: unit costs are estimates (a tokenizer may join across borders), so
-        the target is raised by what was left over and lowered by what was too much."""
-        found = [unit_scores(part.layout.units, score, self.config.neighbour_bonus) for part, score in zip(parts, scores, strict=True)]
-        ranked = lifted(found, [part.layout for part in parts])
-        candidates = [self._candidate(part, values) for part, values in zip(parts, ranked, strict=True)]
-        best: list[CompressedSegment] | None = None
-        target = budget
-        for _ in range(FILL_ROUNDS):
-            masks = select(candidates, target)
-            done = [self._rendered(part, mask) for part, mask in zip(parts, masks, strict=True)]
-            spare = budget - sum(segment.kept_tokens for segment in done)
-            if spare >= 0:
-                best = done
-            if 0 <= spare * 100 <= budget or (spare < 0 and best):
-                break
-            target += spare
-        while best is None and target > 0:
-            target = min(target - 1, int(0.97 * target))
-            masks = select(candidates, target)
-            done = [self._rendered(part, mask) for part, mask in zip(parts, masks, strict=True)]
-            if sum(segment.kept_tokens for segment in done) <= budget:
-                best = done
-        return best or [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
-
-    def _candidate(self, part: _Part, scores: NDArray[np.float64]) -> Candidate:
-        count = self.counter.count
-        units = part.layout.units
-        patterns = [re.compile(pattern) for pattern in self.config.force_keep]
-        forced = [any(p.search(part.text, u.start, u.end) for p in patterns) for u in units]
-        gap = part.marks.words(999, 1, is_first=False) + "\n"
-        note = count(part.marks.note)
-        return Candidate(
-            scores=scores,
-            costs=np.array([count(part.text[unit.start : unit.end]) for unit in units], dtype=np.int64),
-            forced=np.array(forced, dtype=np.bool_),
-            empty_cost=max(0, count(render(part.text, (), part.marks, part.forms(np.zeros(len(units), np.bool_)))) - note),
-            gap_cost=count(gap),
-            needs=part.layout.needs,
-            note_cost=note,
-        )
-
-    def _rendered(self, part: _Part, kept: NDArray[np.bool_]) -> CompressedSegment:
-        """The segment as it would be sent; the original itself where marks would make it no shorter."""
-        spans, forms = part.spans(kept), part.forms(kept)
-        text = render(part.text, spans, part.marks, forms)
-        tokens = self.counter.count(text)
-        if tokens >= part.tokens:
-            return CompressedSegment(part.text, ((0, len(part.text)),), "passthrough", part.tokens, part.tokens, "nothing gained")
-        return CompressedSegment(
-            text, spans, "compressed", part.tokens, tokens, marks=part.style, forms=forms, original_id=part.original_id
-        )
 
     def _unchanged(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
         """Every original, because a part failed; when that was the counter, token counts are unknown and stay zero."""
@@ -296,6 +246,27 @@ def _originals(given: Originals | None, cache: ScoreCache | Literal["disk", "mem
 def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> CompressedSegment:
     spans = ((0, len(segment.text)),) if segment.text else ()
     return CompressedSegment(segment.text, spans, "protected" if outcome != "passthrough" else "passthrough", tokens, tokens, reason)
+
+
+def _all_whole(
+    segments: Sequence[Segment],
+    whole: Sequence[CompressedSegment],
+    reason: str,
+    scorer_ms: float = 0.0,
+    cache_hits: int = 0,
+    fallback: str | None = None,
+) -> CompressionResult:
+    """Every segment unchanged, for its own reason where it has one."""
+    done = [_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
+    return _result(done, scorer_ms, cache_hits, fallback)
+
+
+def _note(query: str, budget: int, held: int) -> str | None:
+    """What a caller should know of a result that is as configured."""
+    notes = [AGGREGATION_NOTE] if asks_about_everything(query) else []
+    if held > budget:
+        notes.append(f"what must be kept has {held} tokens, more than the budget of {budget}")
+    return "; ".join(notes) or None
 
 
 def _result(

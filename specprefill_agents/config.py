@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from specprefill_agents.errors import ConfigError
+from specprefill_agents.types import KeepRatio, KeepRule
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of everything that shapes the output bytes; part of the fingerprint."""
 
 _NOT_IN_FINGERPRINT = frozenset({"timeout_s", "on_error"})
@@ -24,13 +25,13 @@ class CompressionConfig:
 
     | field | unit, range | meaning |
     |---|---|---|
-    | `keep_ratio` | share of target tokens, (0, 1] | budget for the candidates of one call, gap marks included; 1 is the identity |
+    | `keep_ratio` | share of target tokens, (0, 1], or `auto` | budget for one call's candidates, marks included; 1 is the identity |
     | `enabled` | bool | False makes every call the identity |
     | `scorer` | name | `fused` (the next, BM25 and identifiers, by block), `key_index`, `speculative`, `bm25`, `random`, `head_tail` |
     | `min_tokens` | target tokens, >= 0 | candidates of one call that together have fewer pass unchanged |
     | `min_result_tokens` | target tokens, >= 0 | a tool result with fewer passes unchanged, in whatever company |
     | `exclude_tools` | tool names | results of these tools pass unchanged |
-    | `force_keep` | regular expressions | units in which one matches are kept first |
+    | `force_keep` | regular expressions, functions | what must survive, within the budget or beyond it |
     | `compress_user` | bool | whether `user` segments are candidates too |
     | `target_tokenizer` | name | what budgets are counted in, see `accounting.tokens.counter_for` |
     | `neighbour_bonus` | factor, [0, 1] | share of the better neighbour's score added to a unit's |
@@ -43,18 +44,22 @@ class CompressionConfig:
     | `max_scored_tokens` | target tokens, >= 1 | candidates of one call beyond this are scored by `bm25`, not by the draft |
     | `timeout_s` | seconds, > 0, or None | after this, waiting for other calls of the compressor included, the original is forwarded |
     | `on_error` | `passthrough` or `raise` | what a failing part does to the call |
+
+    `keep_ratio="auto"` keeps what holds most of the importance (`selection.adaptive`), and passes a text whole of which
+    nothing stands out. A function of `force_keep` takes a `Segment`, returns spans of its text, and has a name of its own,
+    since the fingerprint knows it by that.
     """
 
-    keep_ratio: float = 0.3
+    keep_ratio: KeepRatio = 0.3
     enabled: bool = True
     scorer: str = "fused"
     min_tokens: int = 384
     min_result_tokens: int = 32
     exclude_tools: tuple[str, ...] = ()
-    force_keep: tuple[str, ...] = ()
+    force_keep: tuple[KeepRule, ...] = ()
     compress_user: bool = False
     target_tokenizer: str = "auto"
-    neighbour_bonus: float = 0.3
+    neighbour_bonus: float = 0.15
     unit_chars: tuple[int, int] = (48, 192)
     originals: bool = True
     line_mark: str = "[… lines {first}-{last} omitted{original}]"
@@ -66,22 +71,18 @@ class CompressionConfig:
     on_error: Literal["passthrough", "raise"] = "passthrough"
 
     def __post_init__(self) -> None:
-        self._require("keep_ratio", _is_number(self.keep_ratio) and 0 < self.keep_ratio <= 1, "a number in (0, 1]")
+        ratio = self.keep_ratio
+        self._require("keep_ratio", ratio == "auto" or (_is_number(ratio) and 0 < ratio <= 1), "a number in (0, 1], or 'auto'")
         self._require("enabled", isinstance(self.enabled, bool), "True or False")
         self._require("scorer", isinstance(self.scorer, str) and self.scorer != "", "the name of a scorer")
         for name in ("min_tokens", "min_result_tokens"):
             value = getattr(self, name)
             self._require(name, _is_int(value) and value >= 0, "an integer >= 0 (target tokens)")
-        for name in ("exclude_tools", "force_keep"):
-            value = getattr(self, name)
-            is_strings = isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value)
-            self._require(name, is_strings, "a sequence of strings")
-            object.__setattr__(self, name, tuple(value))
-        for pattern in self.force_keep:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ConfigError("force_keep", pattern, f"valid regular expressions ({error})") from error
+        value = self.exclude_tools
+        is_strings = isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value)
+        self._require("exclude_tools", is_strings, "a sequence of strings")
+        object.__setattr__(self, "exclude_tools", tuple(value))
+        self._check_force_keep()
         self._require("compress_user", isinstance(self.compress_user, bool), "True or False")
         self._require("target_tokenizer", isinstance(self.target_tokenizer, str) and self.target_tokenizer != "", "a tokenizer name")
         self._require("neighbour_bonus", _is_number(self.neighbour_bonus) and 0 <= self.neighbour_bonus <= 1, "a number in [0, 1]")
@@ -99,6 +100,17 @@ class CompressionConfig:
         timeout_ok = self.timeout_s is None or (_is_number(self.timeout_s) and self.timeout_s > 0)
         self._require("timeout_s", timeout_ok, "seconds > 0, or None")
         self._require("on_error", self.on_error in ("passthrough", "raise"), "'passthrough' or 'raise'")
+
+    def _check_force_keep(self) -> None:
+        rules = self.force_keep
+        is_rules = isinstance(rules, (tuple, list)) and all(isinstance(rule, str) or _name_of(rule) for rule in rules)
+        self._require("force_keep", is_rules, "a sequence of regular expressions and of functions that have a name")
+        object.__setattr__(self, "force_keep", tuple(rules))
+        for rule in self.force_keep:
+            try:
+                re.compile(rule if isinstance(rule, str) else "")
+            except re.error as error:
+                raise ConfigError("force_keep", rule, f"valid regular expressions ({error})") from error
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:
         if not holds:
@@ -124,8 +136,14 @@ class CompressionConfig:
     def fingerprint(self) -> str:
         """16 hex digits that change when, and only when, a setting changes that shapes output bytes."""
         shaping = {k: v for k, v in asdict(self).items() if k not in _NOT_IN_FINGERPRINT}
-        canonical = json.dumps({"schema": SCHEMA, **shaping}, sort_keys=True, ensure_ascii=True)
+        canonical = json.dumps({"schema": SCHEMA, **shaping}, sort_keys=True, ensure_ascii=True, default=_name_of)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:16]
+
+
+def _name_of(function: object) -> str:
+    """Module and name of a function, by which the fingerprint knows it; "" for what has none, such as a lambda."""
+    name = getattr(function, "__qualname__", "") if callable(function) else ""
+    return "" if not name or name.endswith("<lambda>") else f"{getattr(function, '__module__', '')}.{name}"
 
 
 def _is_int(value: object) -> bool:

@@ -6,6 +6,7 @@ a span is half-open. Nothing here knows a framework, a tokenizer or a model.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -24,22 +25,31 @@ MarkStyle: TypeAlias = Literal["full", "brief", "none"]
 """How gaps are marked: with what they hide, as briefly as possible (small budgets), or not at all (no budget)."""
 
 
-GapForm: TypeAlias = Literal["plain", "item", "member"]
-"""How a gap is marked: in words on a line of its own or between words, as an item of a JSON array, or as a member of a
-JSON object."""
+GapForm: TypeAlias = Literal["plain", "item", "member", "string"]
+"""How a gap is marked: in words on a line of its own or between words, as an item of a JSON array, as a member of a JSON
+object, or as words inside a JSON string."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One text of a conversation with its kind, and where it came from.
 
-    `name` is the tool's name or the document's title, `id` the tool-call id or the document's id.
+    `name` is the tool's name or the document's title, `id` the tool-call id or the document's id. `keep` are spans of the
+    text that must survive when it is compressed; the units they touch are kept whole.
     """
 
     text: str
     kind: Kind = "tool_result"
     name: str | None = None
     id: str | None = None
+    keep: tuple[Span, ...] = ()
+
+
+KeepRatio: TypeAlias = float | Literal["auto"]
+"""Share of target tokens to keep, in (0, 1]; `auto` goes by how much of a text stands out."""
+
+KeepRule: TypeAlias = str | Callable[[Segment], Iterable[Span]]
+"""What must survive: a regular expression, or a function from a segment to spans of its text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def test_simulated_scores_and_selection_are_those_of_the_product(examples: list[
         scores = layout.scores(masses)
         kept = layout.kept(scores)
         for row in range(2):
-            expected = unit_scores(units, TokenScores(offsets, masses[row].astype(np.float64)), head_search.NEIGHBOUR_BONUS)
+            expected = unit_scores(units, TokenScores(offsets, masses[row].astype(np.float64)), head_search.NEIGHBOUR_BONUS, 1)
             np.testing.assert_allclose(scores[row], expected, rtol=1e-6)
             candidate = Candidate(scores[row].astype(np.float64), layout.costs, np.zeros(len(units), bool), 0, 0)
             for number, keep in enumerate(KEEPS):
@@ -271,7 +271,7 @@ def test_bm25_alone_does_not_solve_the_material(examples: list[Example]) -> None
         for question in example.questions:
             trial = Trial(example.kind, np.zeros((1, 1), np.float32), layout, touched(units, question.needles))
             (scores,) = LexicalScorer().score([example.text], question.text)
-            shares.append(trial.recall_of_units(unit_scores(units, scores, 0.3)[None].astype(np.float32)).mean())
+            shares.append(trial.recall_of_units(unit_scores(units, scores, 0.3, 1)[None].astype(np.float32)).mean())
     assert 0.3 < np.mean(shares) < 0.85
 
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specprefill_agents import Scorer
+from specprefill_agents.prompt.identifiers import identifiers
 from specprefill_agents.prompt.units import Limits
 from specprefill_agents.scoring.base import check_scores, scorer_fingerprint
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
-from specprefill_agents.scoring.identifiers import IdentifierScorer, identifiers
+from specprefill_agents.scoring.identifiers import IdentifierScorer
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.words import content_words, words, words_between
 from tests.strategies import QUERIES, TEXTS

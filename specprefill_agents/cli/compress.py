@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from specprefill_agents.cli.jsonl import answer_lines, segment_json, usage_json
+from specprefill_agents.cli.ratio import keep_ratio
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.types import Segment
 
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to compress, for which question, how much to keep, and in which form to answer."""
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="what to compress; standard input when absent or -")
     parser.add_argument("--query", default="", metavar="Q", help="the question the text is read for (a line's own with --jsonl)")
-    parser.add_argument("--keep-ratio", type=float, default=0.3, metavar="R", help="share of target tokens to keep, in (0, 1]; default 0.3")
+    parser.add_argument(
+        "--keep-ratio", type=keep_ratio, default=0.3, metavar="R", help="share of target tokens to keep, in (0, 1], or auto; default 0.3"
+    )
     parser.add_argument("--kind", choices=("tool_result", "document"), default="tool_result", help="what the text is (default tool_result)")
     parser.add_argument(
         "--scorer", default="fused", metavar="NAME", help="fused (default), key_index, speculative, bm25, random or head_tail"

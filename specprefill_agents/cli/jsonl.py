@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, get_args
 
 from specprefill_agents.errors import ConfigError
-from specprefill_agents.types import CompressedSegment, Kind, Segment, Usage
+from specprefill_agents.types import CompressedSegment, KeepRatio, Kind, Segment, Usage
 
 if TYPE_CHECKING:
     from specprefill_agents.cli.pool import CompressorPool
@@ -26,7 +26,7 @@ class Request:
     id: str | int
     segments: tuple[Segment, ...]
     query: str
-    keep_ratio: float | None
+    keep_ratio: KeepRatio | None
 
 
 class BadLine(Exception):
@@ -81,7 +81,7 @@ def parse_request(fields: dict[str, Any]) -> Request:
     _require(isinstance(segments, list), "segments", "a list of objects")
     _require(isinstance(fields.get("query"), str), "query", "a string")
     keep_ratio = fields.get("keep_ratio")
-    _require(keep_ratio is None or _is_number(keep_ratio), "keep_ratio", "a number in (0, 1]")
+    _require(keep_ratio in (None, "auto") or _is_number(keep_ratio), "keep_ratio", "a number in (0, 1], or auto")
     parsed = tuple(_segment(f"segments[{index}]", value) for index, value in enumerate(fields["segments"]))
     return Request(fields["id"], parsed, fields["query"], keep_ratio)
 
@@ -94,7 +94,9 @@ def _segment(where: str, value: object) -> Segment:
     _require(isinstance(value.get("text"), str), f"{where}.text", "a string")
     _require(kind in KINDS, f"{where}.kind", f"one of {', '.join(KINDS)}")
     _require(name is None or isinstance(name, str), f"{where}.name", "a string")
-    return Segment(value["text"], cast(Kind, kind), name)
+    keep = value.get("keep", [])
+    _require(isinstance(keep, list) and all(_is_span(span, len(value["text"])) for span in keep), f"{where}.keep", "a list of [start, end]")
+    return Segment(value["text"], cast(Kind, kind), name, keep=tuple((start, end) for start, end in keep))
 
 
 def _require(holds: bool, field: str, allowed: str) -> None:
@@ -104,6 +106,11 @@ def _require(holds: bool, field: str, allowed: str) -> None:
 
 def _is_id(value: object) -> bool:
     return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _is_span(value: object, length: int) -> bool:
+    """Whether it is a pair of places in a text of so many characters, the first no later than the second."""
+    return isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value) and 0 <= value[0] <= value[1] <= length
 
 
 def _is_number(value: object) -> bool:

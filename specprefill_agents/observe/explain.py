@@ -5,7 +5,6 @@ Axes: U units of the text, S scorers, T tokens of a scorer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,12 +13,15 @@ import numpy as np
 
 from specprefill_agents.accounting.tokens import TokenCounter
 from specprefill_agents.config import CompressionConfig
-from specprefill_agents.prompt.render import gap_marks, render
+from specprefill_agents.prompt.render import gap_marks
 from specprefill_agents.prompt.titles import title_of
 from specprefill_agents.prompt.units import Layout, Limits, layout_of
 from specprefill_agents.scoring.base import Scorer, check_scores, score_titled
 from specprefill_agents.scoring.lexical import LexicalScorer
-from specprefill_agents.selection.units import lifted, unit_scores
+from specprefill_agents.selection.budget import Candidate
+from specprefill_agents.selection.fit import Part, candidate_of, unit_costs
+from specprefill_agents.selection.forced import forced_units
+from specprefill_agents.selection.units import priorities
 from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Outcome, Segment, Span
 
 TOP_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -32,8 +34,15 @@ NO_QUESTION = "none: what matters in general"
 class Compresses(Protocol):
     """What an explanation needs of a `Compressor`."""
 
-    config: CompressionConfig
-    counter: TokenCounter
+    @property
+    def config(self) -> CompressionConfig:
+        """What it was told to do."""
+        ...
+
+    @property
+    def counter(self) -> TokenCounter:
+        """What counts target tokens."""
+        ...
 
     def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         """As `Compressor.compress`."""
@@ -99,18 +108,6 @@ class Explanation:
         return heat_levels([unit.scores[scorer] for unit in self.units], [unit.tokens for unit in self.units])
 
 
-@dataclass(frozen=True, slots=True)
-class _Measures:
-    """What selection reads besides scores: the layout of a text, costs (U) in target tokens, and which units are forced."""
-
-    layout: Layout
-    costs: list[int]
-    forced: list[bool]
-    empty_cost: int
-    gap_cost: int
-    note_cost: int
-
-
 def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mapping[str, Scorer], title: str = "") -> Explanation:
     """Compress `segment` for `query`, and show what each of the named `scorers` makes of it.
 
@@ -122,13 +119,14 @@ def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mappi
     (decided,) = result.segments
     fallback = result.usage.fallback_reason
     shown = {"bm25": LexicalScorer(Limits(*compressor.config.unit_chars))} if fallback else scorers
-    measures = _measure(compressor, segment, decided)
-    columns = [_scores(scorer, segment, query, measures.layout, compressor.config) for scorer in shown.values()]
-    kept = _covered(measures.layout, decided.spans)
+    layout = layout_of(segment.text, Limits(*compressor.config.unit_chars))
+    columns = [_scores(scorer, segment, query, layout, compressor.config) for scorer in shown.values()]
+    chosen_by = _candidate(compressor, segment, decided, layout)
+    kept = _covered(layout, decided.spans)
     units = tuple(
         ExplainedUnit(unit.start, unit.end, cost, block, needs, tuple(column[i] for column in columns), kept[i], forced)
         for i, (unit, cost, block, needs, forced) in enumerate(
-            zip(measures.layout.units, measures.costs, measures.layout.blocks, measures.layout.needs, measures.forced, strict=True)
+            zip(layout.units, chosen_by.costs.tolist(), layout.blocks, layout.needs, chosen_by.forced.tolist(), strict=True)
         )
     )
     return Explanation(
@@ -137,12 +135,12 @@ def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mappi
         title=title or segment.name or segment.kind.replace("_", " "),
         scorers=tuple(shown),
         units=units,
-        keep_ratio=compressor.config.keep_ratio,
+        keep_ratio=_ratio(compressor.config, decided),
         original_tokens=decided.original_tokens,
         kept_tokens=decided.kept_tokens,
-        empty_cost=measures.empty_cost,
-        gap_cost=measures.gap_cost,
-        note_cost=measures.note_cost,
+        empty_cost=chosen_by.empty_cost,
+        gap_cost=chosen_by.gap_cost,
+        note_cost=chosen_by.note_cost,
         marks=decided.marks,
         outcome=decided.outcome,
         reason=decided.reason,
@@ -151,21 +149,19 @@ def explain(compressor: Compresses, segment: Segment, query: str, scorers: Mappi
     )
 
 
-def _measure(compressor: Compresses, segment: Segment, decided: CompressedSegment) -> _Measures:
-    """The numbers that the compressor's selection works with; with `_scores` what knows how it cuts, counts and ranks."""
+def _ratio(config: CompressionConfig, decided: CompressedSegment) -> float:
+    """The share of tokens that was asked for; where that was left to the library, the share that was kept."""
+    return config.keep_ratio if config.keep_ratio != "auto" else decided.kept_tokens / max(decided.original_tokens, 1)
+
+
+def _candidate(compressor: Compresses, segment: Segment, decided: CompressedSegment, layout: Layout) -> Candidate:
+    """The numbers besides scores that the compressor's selection worked with."""
     text, config, count = segment.text, compressor.config, compressor.counter.count
-    layout = layout_of(text, Limits(*config.unit_chars))
-    patterns = [re.compile(pattern) for pattern in config.force_keep]
-    wording = gap_marks(config, segment.kind, decided.marks, decided.original_id)
-    note = count(wording.note)
-    return _Measures(
-        layout=layout,
-        costs=[count(text[unit.start : unit.end]) for unit in layout.units],
-        forced=[any(pattern.search(text, unit.start, unit.end) for pattern in patterns) for unit in layout.units],
-        empty_cost=max(0, count(render(text, (), wording, layout.gaps[:1])) - note),
-        gap_cost=count(wording.words(999, 1, is_first=False) + "\n"),
-        note_cost=note,
-    )
+    marks = gap_marks(config, segment.kind, decided.marks, decided.original_id)
+    forced = forced_units(segment, layout, config.force_keep)
+    costs = unit_costs(text, layout, count)
+    part = Part(text, decided.original_tokens, layout, costs, forced, decided.marks, marks, decided.original_id)
+    return candidate_of(part, np.zeros(len(layout.units)), count)
 
 
 def _scores(scorer: Scorer, segment: Segment, query: str, layout: Layout, config: CompressionConfig) -> list[float]:
@@ -174,8 +170,7 @@ def _scores(scorer: Scorer, segment: Segment, query: str, layout: Layout, config
         return []
     scores = score_titled(scorer, [segment.text], query, [title_of(segment)])
     check_scores([segment.text], scores)
-    found = unit_scores(layout.units, scores[0], config.neighbour_bonus)
-    values: list[float] = lifted([found], [layout])[0].tolist()
+    values: list[float] = priorities([segment.text], [layout], scores, query, config.neighbour_bonus)[0].tolist()
     return values
 
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.loading import Draft
 from specprefill_agents.errors import ConfigError, DraftError
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, layout_of
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.head_search import (
     KEEPS,
+    NEIGHBOUR_BONUS,
     Choice,
     Recall,
     TokenUnits,
@@ -215,14 +215,13 @@ def _best_prefix(reader: _Reader, examples: Sequence[Example], notify: Notify) -
 
 def _bm25(examples: Sequence[Example], trials: Sequence[Trial]) -> Recall:
     """What BM25 on the same units finds: how far shared words alone lead."""
-    config = CompressionConfig()
     asked = iter(trials)
     rows, kinds = [], []
     for example in examples:
         units = layout_of(example.text, DEFAULT_LIMITS).units
         for question in example.questions:
             (scores,) = LexicalScorer().score([example.text], question.text)
-            found = unit_scores(units, scores, config.neighbour_bonus)
+            found = unit_scores(units, scores, NEIGHBOUR_BONUS, best_tokens=1)
             rows.append(next(asked).recall_of_units(found[None].astype(np.float32))[0])
             kinds.append(example.kind)
     return Recall(tuple(kinds), np.stack(rows))

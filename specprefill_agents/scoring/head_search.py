@@ -22,7 +22,7 @@ KEEPS = (0.1, 0.2, 0.3)
 """Keep ratios whose mean recall is the figure of merit."""
 
 NEIGHBOUR_BONUS = 0.3
-"""As the default of `CompressionConfig.neighbour_bonus`."""
+"""With it and the best token alone as a unit's score the shipped heads were chosen; selection has settings of its own."""
 
 WEIGHTS = (1.0, 0.5, 2.0)
 """Weights tried for each head after the first."""
@@ -58,7 +58,7 @@ class TokenUnits:
         return cls(tokens, first, filled, np.bincount(begins, minlength=len(units)).astype(np.int64))
 
     def scores(self, masses: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Token scores (C, T) -> unit scores (C, U), as `selection.units.unit_scores` makes them."""
+        """Token scores (C, T) -> unit scores (C, U), as `selection.units.unit_scores` makes them of the best token."""
         best = np.zeros((len(masses), len(self.costs)), np.float32)
         best[:, self.filled] = np.maximum.reduceat(masses[:, self.tokens], self.first, axis=1)
         around = np.pad(best, ((0, 0), (1, 1)))

@@ -7,26 +7,17 @@ resembles the words of the question.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specprefill_agents.prompt.identifiers import identifiers, units_with
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, Limits, layout_of
 from specprefill_agents.types import TokenScores
 
-_CANDIDATE = re.compile(r"\w(?:[\w./:@+-]*\w)?")
-_IDENTIFIER = re.compile(r"\d\d|\d.*[^\W\d]|[^\W\d].*\d|\w_\w|[^\W\d][./:@]\w|[a-z][A-Z]")
 REACH = ((1, 0.6), (2, 0.3), (-1, 0.4))
 """(units behind the one with the match, share of its score): what is asked for tends to follow its name."""
-MAX_IDENTIFIERS = 64
-
-
-def identifiers(text: str) -> list[str]:
-    """Numbers of two digits and more, and words with digits, underscores, inner capitals, dots or slashes; case-folded."""
-    found = (match.group() for match in _CANDIDATE.finditer(text))
-    return list(dict.fromkeys(word.casefold() for word in found if _IDENTIFIER.search(word)))[:MAX_IDENTIFIERS]
 
 
 class IdentifierScorer:
@@ -42,26 +33,17 @@ class IdentifierScorer:
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit, zero where the question names no identifier; its offsets are the units."""
         units = [layout_of(context, self._limits).units for context in contexts]
-        offsets = [np.array([(unit.start, unit.end) for unit in part], dtype=np.int64).reshape(-1, 2) for part in units]
         scores = [np.zeros(len(part)) for part in units]
         total = sum(map(len, units))
         folded = [context.casefold() for context in contexts]
         for name in identifiers(query):
-            hits = [_units_with(name, text, part) for text, part in zip(folded, offsets, strict=True)]
+            hits = [units_with(name, text, part) for text, part in zip(folded, units, strict=True)]
             count = sum(map(len, hits))
             rarity = math.log(1 + (total - count + 0.5) / (count + 0.5))
             for score, hit in zip(scores, hits, strict=True):
                 score[hit] += rarity
+        offsets = [np.array([(unit.start, unit.end) for unit in part], dtype=np.int64).reshape(-1, 2) for part in units]
         return [TokenScores(part, _spread(score)) for part, score in zip(offsets, scores, strict=True)]
-
-
-def _units_with(name: str, folded: str, offsets: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Indices of the units in which `name` starts as a word of its own. Case folding may shift a place by a character."""
-    pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    places = [match.start() for match in pattern.finditer(folded)]
-    if not places or not len(offsets):
-        return np.zeros(0, dtype=np.intp)
-    return np.unique(np.maximum(np.searchsorted(offsets[:, 0], places, side="right") - 1, 0))
 
 
 def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:

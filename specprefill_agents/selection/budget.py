@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The units of one text, as numbers: U scores, U costs in tokens, and which are kept before all others.
+    """The units of one text, as numbers: U scores, U costs in tokens, and which are kept whatever that costs.
 
     `needs` (U), when given, holds for each unit the units that must be kept with it. `empty_cost` is what the text costs
     with nothing kept, `gap_cost` what one gap between kept units costs, `note_cost` what is added to the first gap.
@@ -37,11 +37,11 @@ class _Choice:
         self._gap_cost = candidate.gap_cost
         self._count = 0
 
-    def keep(self, index: int, left: int) -> int | None:
+    def keep(self, index: int, left: int | None) -> int | None:
         """Keep unit `index` with all that it needs, and return what that costs; None, and nothing kept, beyond `left`."""
         if not self._needs or not self._needs[index]:
             cost = self._added(index)
-            if cost > left:
+            if left is not None and cost > left:
                 return None
             self._set(index, True)
             return cost
@@ -50,7 +50,7 @@ class _Choice:
         for each in wanted:
             cost += self._added(each)
             self._set(each, True)
-        if cost <= left:
+        if left is None or cost <= left:
             return cost
         for each in wanted:
             self._set(each, False)
@@ -79,29 +79,22 @@ class _Choice:
 
 
 def select(candidates: Sequence[Candidate], budget: int) -> list[NDArray[np.bool_]]:
-    """Which units to keep, one mask (U,) per candidate: forced ones first, then by falling score, earlier ones first.
+    """Which units to keep, one mask (U,) per candidate: all forced ones, then by falling score, earlier ones first.
 
     A unit comes with all that it needs; what does not fit is passed over for smaller ones that do. At last, units
     shorter than the marks they would be replaced by are kept. The estimated total stays within `budget` whenever the
-    texts with nothing kept do.
+    texts with only their forced units do.
     """
     choices = [_Choice(candidate) for candidate in candidates]
     left = budget - sum(candidate.empty_cost + candidate.note_cost for candidate in candidates)
-    order = ranking(candidates)
-    left = _take(choices, order, left)
+    for which, index in ranking(candidates):
+        choice = choices[which]
+        if not choice.kept[index]:
+            left -= choice.keep(index, None if candidates[which].forced[index] else left) or 0
     for choice in choices:
         if any(choice.kept):
             _close_small_gaps(choice)
     return [np.array(choice.kept, dtype=np.bool_) for choice in choices]
-
-
-def _take(choices: Sequence[_Choice], order: Iterable[tuple[int, int]], left: int) -> int:
-    """Keep what fits in `order`; returns what is left."""
-    for which, index in order:
-        if not choices[which].kept[index]:
-            cost = choices[which].keep(index, left)
-            left -= cost or 0
-    return left
 
 
 def _close_small_gaps(choice: _Choice) -> None:

@@ -30,9 +30,9 @@ function addedCost(text, kept, isEmpty, index) {
 }
 
 /** Which units to keep. `by[i]` is the unit that brought unit i in (itself, or the one that needs it), -1 where it is
- *  left out; `short[i]` is how many tokens were missing when it was passed over. A unit comes with all that it needs; what
- *  does not fit is passed over for smaller ones that do. At last, units shorter than the marks that would stand for them
- *  are kept. */
+ *  left out; `short[i]` is how many tokens were missing when it was passed over. A unit comes with all that it needs; forced
+ *  units are kept whatever they cost; what else does not fit is passed over for smaller ones that do. At last, units shorter
+ *  than the marks that would stand for them are kept. */
 function select(text, order, budget) {
   const kept = new Uint8Array(order.length);
   const by = new Int32Array(order.length).fill(-1);
@@ -57,7 +57,7 @@ function select(text, order, budget) {
     left -= cost;
     isEmpty = false;
   };
-  for (const index of order) if (!kept[index]) keep(index, left);
+  for (const index of order) if (!kept[index]) keep(index, text.forced[index] ? Infinity : left);
   const missed = short.slice(); // closing gaps tells nothing about what the budget lacked
   if (!isEmpty) for (let index = 0; index < kept.length; index++) if (!kept[index]) keep(index, 0);
   return { kept, by, short: missed };
@@ -89,16 +89,20 @@ function gauge(text) {
   };
 }
 
-/** The best selection whose text as sent fits the budget: the target is raised by what was left over and lowered by what
- *  was too much, as the library does with the rendered text. Adds `tokens`, as sent, to what `select` says. */
+/** The best selection whose text as sent fits the budget, or what the forced units come to where that is more: the target
+ *  is raised by what was left over and lowered by what was too much, as the library does with the rendered text. Adds
+ *  `tokens`, as sent, to what `select` says. */
 function fill(text, order, budget, tokensOf) {
-  let best = null;
-  let target = budget;
   const attempt = () => {
     const found = select(text, order, target);
     found.tokens = tokensOf(found.kept);
     return found;
   };
+  let target = 0;
+  const least = text.forced.some(Boolean) ? attempt() : null;
+  if (least) budget = Math.max(budget, least.tokens);
+  let best = null;
+  target = budget;
   for (let round = 0; round < 3; round++) {
     const found = attempt();
     const spare = budget - found.tokens;
@@ -111,5 +115,5 @@ function fill(text, order, budget, tokensOf) {
     const found = attempt();
     if (found.tokens <= budget) best = found;
   }
-  return best ?? { ...select(text, order, 0), kept: new Uint8Array(order.length), tokens: 0 };
+  return best ?? least ?? { ...select(text, order, 0), kept: new Uint8Array(order.length), tokens: 0 };
 }

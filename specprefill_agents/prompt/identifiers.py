@@ -1,0 +1,47 @@
+"""Identifiers that a question names: numbers, paths, symbols, codes; and where a text spells them out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specprefill_agents.types import Unit
+
+_CANDIDATE = re.compile(r"\w(?:[\w./:@+-]*\w)?")
+_IDENTIFIER = re.compile(r"\d\d|\d.*[^\W\d]|[^\W\d].*\d|\w_\w|[^\W\d][./:@]\w|[a-z][A-Z]")
+MAX_IDENTIFIERS = 64
+
+
+def identifiers(text: str) -> list[str]:
+    """Numbers of two digits and more, and words with digits, underscores, inner capitals, dots or slashes; case-folded."""
+    found = (match.group() for match in _CANDIDATE.finditer(text))
+    return list(dict.fromkeys(word.casefold() for word in found if _IDENTIFIER.search(word)))[:MAX_IDENTIFIERS]
+
+
+def units_with(name: str, folded: str, units: Sequence[Unit]) -> NDArray[np.intp]:
+    """Indices of the units in which `name` starts as a word of its own in the case-folded text.
+
+    Case folding may shift a place by a character.
+    """
+    places = list(_places(name, folded)) if units else []
+    if not places:
+        return np.zeros(0, dtype=np.intp)
+    starts = np.array([unit.start for unit in units])
+    return np.unique(np.maximum(np.searchsorted(starts, places, side="right") - 1, 0))
+
+
+def _places(name: str, folded: str) -> Iterator[int]:
+    """Where `name` stands as a word of its own. By `str.find`: a pattern that begins with a look behind is ten times slower."""
+    at = folded.find(name)
+    while at >= 0:
+        end = at + len(name)
+        if not (at and _is_word(folded[at - 1])) and not (end < len(folded) and _is_word(folded[end])):
+            yield at
+        at = folded.find(name, at + 1)
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
