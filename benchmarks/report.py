@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.metrics import Estimate, estimate, mean_over, paired_difference
+from benchmarks.metrics import estimate, mean_over, paired_difference
 from benchmarks.results import Cell, Results, load
+from benchmarks.tables import keep_names, table, with_interval
 
 LABELS = {
     "answer": "answer",
@@ -46,7 +47,7 @@ def _heading(results: Results) -> str:
 
 
 def _recall(results: Results) -> str:
-    keeps = _keeps(results)
+    keeps = keep_names(results)
     rows = []
     for name, cells in _by_set(results.cells):
         for metric, label in LABELS.items():
@@ -59,13 +60,13 @@ def _recall(results: Results) -> str:
                 if metric == "share":
                     shown = [*(f"{one.mean:.3f}" if one else "" for one in found), ""]
                 else:
-                    shown = [*map(_shown, [*found, estimate(mean_over(columns))])]
+                    shown = [*map(with_interval, [*found, estimate(mean_over(columns))])]
                 rows.append([f"{name} (n={count}, min_tokens={cell.min_tokens})", label, cell.scorer, *shown])
-    return _table(["set", "kept", "scorer", *(f"keep {keep}" for keep in keeps), "mean"], rows)
+    return table(["set", "kept", "scorer", *(f"keep {keep}" for keep in keeps), "mean"], rows)
 
 
 def _paired(results: Results, first: str) -> str:
-    keeps = _keeps(results)
+    keeps = keep_names(results)
     rows = []
     for name, cells in _by_set(results.cells):
         base = next((cell for cell in cells if cell.scorer == first), None)
@@ -76,8 +77,8 @@ def _paired(results: Results, first: str) -> str:
                 ours, theirs = ([one.rows[keep][metric] for keep in keeps] for one in (base, cell))
                 found = [paired_difference(a, b) for a, b in zip([*ours, mean_over(ours)], [*theirs, mean_over(theirs)], strict=True)]
                 if any(found):
-                    rows.append([name, label, cell.scorer, *(_shown(one, "+") for one in found)])
-    return _table(["set", "kept", f"{first} minus", *(f"keep {keep}" for keep in keeps), "mean"], rows)
+                    rows.append([name, label, cell.scorer, *(with_interval(one, "+") for one in found)])
+    return table(["set", "kept", f"{first} minus", *(f"keep {keep}" for keep in keeps), "mean"], rows)
 
 
 def _time(results: Results) -> str:
@@ -85,26 +86,13 @@ def _time(results: Results) -> str:
         [cell.set, cell.scorer, f"{cell.seconds:.1f}", f"{cell.scorer_seconds:.1f}", str(cell.draft_tokens_per_s or "")]
         for cell in results.cells
     ]
-    return _table(["set", "scorer", "seconds", "of which scoring", "draft tokens/s"], rows)
-
-
-def _keeps(results: Results) -> list[str]:
-    return [f"{keep:g}" for keep in results.conditions["settings"]["keep_ratios"]]
+    return table(["set", "scorer", "seconds", "of which scoring", "draft tokens/s"], rows)
 
 
 def _by_set(cells: Iterable[Cell]) -> Iterator[tuple[str, list[Cell]]]:
     held = list(cells)
     for name in dict.fromkeys(cell.set for cell in held):
         yield name, [cell for cell in held if cell.set == name]
-
-
-def _shown(one: Estimate | None, sign: str = "") -> str:
-    return "" if one is None else f"{one.mean:{sign}.2f} [{one.low:{sign}.2f}, {one.high:{sign}.2f}]"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(head), ["---"] * len(head), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

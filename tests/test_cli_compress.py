@@ -87,7 +87,7 @@ def test_bytes_that_are_no_utf_8_survive_compression(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--keep-ratio", "7"), "keep_ratio=7.0 is not valid; allowed: a number in (0, 1]"),
+        (("--keep-ratio", "7"), "keep_ratio=7.0 is not valid; allowed: a number in (0, 1], or 'auto'"),
         (("--scorer", "magic"), "scorer='magic' is not valid; allowed: fused, key_index, bm25, random, head_tail"),
         (("--draft", "no-such"), "unknown draft 'no-such'. Known drafts: smollm2-135m"),
         (("--tokenizer", "no-such"), "target_tokenizer='no-such' is not valid"),
@@ -151,6 +151,16 @@ def test_a_line_s_keep_ratio_wins_over_the_command_s(command: Command) -> None:
     assert kept[2] == 1
 
 
+def test_a_line_may_leave_the_ratio_to_the_library_and_name_spans_to_keep(command: Command) -> None:
+    start = HAYSTACK.index("7")
+    kept = {"text": HAYSTACK, "keep": [[start, start + 1]]}
+    (answer,) = ask(command, {"id": 1, "segments": [kept], "query": QUESTION, "keep_ratio": "auto"})
+    assert NEEDLE in answer["segments"][0]["text"]
+    assert any(first <= start < end for first, end in answer["segments"][0]["spans"])
+    assert answer["usage"]["kept_tokens"] < 0.6 * answer["usage"]["original_tokens"]
+    assert command("compress", "--keep-ratio", "auto", "--query", QUESTION, *BM25, stdin=HAYSTACK.encode()).out.count(NEEDLE.encode()) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "id_", "error"),
     [
@@ -167,10 +177,16 @@ def test_a_line_s_keep_ratio_wins_over_the_command_s(command: Command) -> None:
         ({"id": 1, "segments": [{"text": None}], "query": ""}, 1, "segments[0].text must be a string"),
         ({"id": 1, "segments": [{"text": "a", "kind": "poem"}], "query": ""}, 1, "segments[0].kind must be one of tool_result, document"),
         ({"id": 1, "segments": [{"text": "a", "kind": []}], "query": ""}, 1, "segments[0].kind must be one of tool_result, document"),
+        ({"id": 1, "segments": [{"text": "a", "keep": [[0, 2]]}], "query": ""}, 1, "segments[0].keep must be a list of [start, end]"),
+        ({"id": 1, "segments": [{"text": "a", "keep": "a"}], "query": ""}, 1, "segments[0].keep must be a list of [start, end]"),
         ({"id": 1, "segments": [{"text": "a", "name": 3}], "query": ""}, 1, "segments[0].name must be a string"),
-        ({"id": "x", "segments": [], "query": "", "keep_ratio": "0.2"}, "x", "keep_ratio must be a number in (0, 1]"),
-        ({"id": "x", "segments": [], "query": "", "keep_ratio": True}, "x", "keep_ratio must be a number in (0, 1]"),
-        ({"id": "x", "segments": [], "query": "", "keep_ratio": 0}, "x", "keep_ratio=0 is not valid; allowed: a number in (0, 1]"),
+        ({"id": "x", "segments": [], "query": "", "keep_ratio": "0.2"}, "x", "keep_ratio must be a number in (0, 1], or auto"),
+        ({"id": "x", "segments": [], "query": "", "keep_ratio": True}, "x", "keep_ratio must be a number in (0, 1], or auto"),
+        (
+            {"id": "x", "segments": [], "query": "", "keep_ratio": 0},
+            "x",
+            "keep_ratio=0 is not valid; allowed: a number in (0, 1], or 'auto'",
+        ),
         ('{"id": 1, "segments": [], "query": "", "keep_ratio": NaN}', None, "not valid JSON: NaN is not JSON"),
     ],
 )

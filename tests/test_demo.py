@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import io
-import json
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import EntryPoint, EntryPoints
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import ChatResult
-from pydantic import PrivateAttr
-from rich.console import Console
+from langchain_core.messages import HumanMessage, ToolMessage
 
-from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
+from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.accounting.pricing import price_for
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.cli import demo as verb
 from specprefill_langchain.chat_local import ChatLocal
-from specprefill_langchain.demo import MAX_MODEL_CALLS, Played, play, run
-from specprefill_langchain.demo.model import DEEPSEEK_MODEL, ScriptedModel, deepseek_model
+from specprefill_langchain.demo import MAX_MODEL_CALLS, Played
+from specprefill_langchain.demo.model import DEEPSEEK_MODEL, ScriptedModel
 from specprefill_langchain.demo.task import FACTS, QUESTION, check_facts, script
 from specprefill_langchain.demo.tools import TOOLS, grep, help_topic, read_file
-
-SATURDAY = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
-
-
-class Writer(GenericFakeChatModel):
-    """Answers once, and remembers what it was sent."""
-
-    _read: list[BaseMessage] = PrivateAttr(default_factory=list)
-
-    @property
-    def read(self) -> list[BaseMessage]:
-        return self._read
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        self._read.extend(messages)
-        return super()._generate(messages, *args, **kwargs)
-
-
-def writer() -> Writer:
-    return Writer(messages=iter([AIMessage("By a pattern.")]))
-
-
-def watch(compressor: Compressor, model: BaseChatModel) -> tuple[Played, str]:
-    """A played demo and its plain output."""
-    screen = io.StringIO()
-    played = play(Console(file=screen, width=120), compressor, model, "a test", now=lambda: SATURDAY)
-    return played, screen.getvalue()
+from tests.demo_runs import SATURDAY, Writer, watch, writer
 
 
 @pytest.fixture(scope="module")
@@ -188,88 +152,11 @@ def test_a_bad_regular_expression_is_an_answer_that_the_agent_can_read() -> None
     assert "not a regular expression" in result.content
 
 
-def test_without_a_key_there_is_no_deepseek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
-    assert deepseek_model() is None
-
-
-@pytest.fixture
-def deepseek_requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Requests to a loopback server that answers as DeepSeek does: three tool calls of the script, then a text."""
-    requests: list[dict[str, Any]] = []
-    script_calls = [message.tool_calls[0] for message in script()[:3]]
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            message: dict[str, Any] = {"role": "assistant", "content": "By a pattern."}
-            if len(requests) < len(script_calls):
-                call = script_calls[len(requests)]
-                function = {"name": call["name"], "arguments": json.dumps(call["args"])}
-                message = {"role": "assistant", "content": "", "tool_calls": [{"id": call["id"], "type": "function", "function": function}]}
-            requests.append(body)
-            usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            answer = json.dumps(
-                {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
-            ).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("DEEPSEEK_API_KEY", "not-a-key")
-    monkeypatch.setenv("DEEPSEEK_API_BASE", f"http://127.0.0.1:{server.server_port}/v1")
-    yield requests
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_deepseek_drives_the_whole_loop_over_compressed_outputs(
-    deepseek_requests: list[dict[str, Any]], lexical: Callable[..., Compressor]
-) -> None:
-    model = deepseek_model()
-    assert model is not None
-    played, _ = watch(lexical(), model)
-    assert played.answer.content == "By a pattern."
-    assert len(deepseek_requests) == len(played.calls) == 4
-    assert {body["model"] for body in deepseek_requests} == {DEEPSEEK_MODEL}
-    assert all(body["thinking"] == {"type": "disabled"} for body in deepseek_requests)
-    assert len({body["user_id"] for body in deepseek_requests}) == 1
-    tool_texts = [message["content"] for message in deepseek_requests[-1]["messages"] if message["role"] == "tool"]
-    assert len(tool_texts) == 3
-    assert all("omitted" in text for text in tool_texts)
-    for body, following in pairs(tuple(deepseek_requests)):
-        assert following["messages"][: len(body["messages"])] == body["messages"]
-        assert following["tools"] == body["tools"]
-
-
 def test_a_model_that_never_answers_is_stopped_and_summed_up(lexical: Callable[..., Compressor]) -> None:
     steps = [script()[0].model_copy(update={"id": f"step-{number}"}) for number in range(100)]
     played, screen = watch(lexical(), ScriptedModel(steps=steps, writer=writer(), reminder=QUESTION))
     assert len(played.calls) == MAX_MODEL_CALLS
     assert "(none: the last model call asked for another tool" in screen
-
-
-def test_a_deepseek_that_refuses_is_one_explained_error(monkeypatch: pytest.MonkeyPatch, deepseek_requests: list[dict[str, Any]]) -> None:
-    import openai
-
-    def refuse(*_: object) -> None:
-        raise openai.OpenAIError("402 Insufficient Balance")
-
-    monkeypatch.setattr("specprefill_langchain.demo.Compressor", lambda draft, config: Compressor(config=replace(config, scorer="bm25")))
-    monkeypatch.setattr("specprefill_langchain.demo.play", refuse)
-    with pytest.raises(SpecPrefillError, match=r"DeepSeek did not answer.*402 Insufficient Balance"):
-        run(keep_ratio=0.3, draft="smollm2-135m")
 
 
 def arguments(*given: str) -> argparse.Namespace:
@@ -296,8 +183,8 @@ def test_the_command_starts_the_installed_demo_with_its_settings(monkeypatch: py
     monkeypatch.setattr("specprefill_langchain.demo.run", lambda **settings: started.append(settings) or 0)
     installed = EntryPoint("langchain", "specprefill_langchain.demo:run", verb.GROUP)
     monkeypatch.setattr(verb, "entry_points", lambda **_: EntryPoints([installed]))
-    assert verb.run(arguments("--keep-ratio", "0.5")) == 0
-    assert started == [{"keep_ratio": 0.5, "draft": "smollm2-135m"}]
+    assert verb.run(arguments("--keep-ratio", "0.5", "--html", "out.html")) == 0
+    assert started == [{"keep_ratio": 0.5, "draft": "smollm2-135m", "html": Path("out.html")}]
 
 
 def test_the_distribution_declares_the_demo(repository: Any) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from specprefill_agents.cli.ratio import keep_ratio
 from specprefill_agents.cli.table import short
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.types import Segment
@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep",
         "--keep-ratio",
         dest="keep_ratio",
-        type=float,
+        type=keep_ratio,
         default=0.3,
         metavar="R",
-        help="share of target tokens to keep (default 0.3)",
+        help="share of target tokens to keep, or auto (default 0.3)",
     )
     parser.add_argument("--kind", choices=("tool_result", "document"), default="tool_result", help="what the text is (default tool_result)")
     parser.add_argument(
@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the one that decides, then others to compare (default %(default)s)",
     )
     parser.add_argument("--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model, as for compress ({DEFAULT_DRAFT})")
-    parser.add_argument(
-        "--force-keep", action="append", default=[], metavar="REGEX", help="units in which this matches come first; may be repeated"
-    )
+    parser.add_argument("--force-keep", action="append", default=[], metavar="REGEX", help="what this matches is kept; may be repeated")
     parser.add_argument("--tokenizer", default="auto", metavar="NAME", help="tokenizer that budgets are counted in (default auto)")
     parser.add_argument("--min-tokens", type=int, default=384, metavar="N", help="texts with fewer tokens pass unchanged; default 384")
 
@@ -55,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Read, score, and print or write. A scorer that fails is an error here, not a text forwarded unchanged."""
     from specprefill_agents.compressor import Compressor
     from specprefill_agents.config import CompressionConfig
+    from specprefill_agents.observe.audit import SilentAudit
     from specprefill_agents.observe.explain import explain
     from specprefill_agents.scoring.draft_choice import resolve_draft
     from specprefill_agents.scoring.registry import make_scorer
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     draft, cache = resolve_draft(args.draft), default_cache()
     scorers = {config.scorer: make_scorer(config, draft, "auto", cache) for config in configs}
-    compressor = Compressor(draft, configs[0], scorer=scorers[names[0]], audit=_Silent())
+    compressor = Compressor(draft, configs[0], scorer=scorers[names[0]], audit=SilentAudit())
     title = "standard input" if args.file == "-" else Path(args.file).name
     explanation = explain(compressor, Segment(_read(args.file), args.kind), args.query, scorers, title)
     if args.html is None:
@@ -104,10 +103,3 @@ def _write(explanation: Explanation, out: Path) -> None:
     out.write_bytes(render_page(explanation).encode("utf-8"))
     print(summary(explanation))
     print(f"heat map: {short(out)}")
-
-
-class _Silent:
-    """No audit log: what there is to say is in the explanation."""
-
-    def record(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Nothing."""

@@ -46,3 +46,10 @@ class JsonlAudit:
                 stream.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
         except OSError as error:
             logger.warning("audit record lost (%s): %s", error, json.dumps(row, ensure_ascii=True, default=str))
+
+
+class SilentAudit:
+    """Keeps no records: for callers that say themselves what happened, such as the command line."""
+
+    def record(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Nothing."""

@@ -33,6 +33,11 @@ def cache_directory() -> Path:
     return Path(explicit).expanduser() if explicit else home() / "cache"
 
 
+def originals_directory() -> Path:
+    """Where originals are, unless told otherwise: `originals` in the directory of the score cache."""
+    return cache_directory() / "originals"
+
+
 def check_private(directory: Path) -> None:
     """Raise `ConfigError` when `directory` exists and is no directory, another user's, or writable by others."""
     try:

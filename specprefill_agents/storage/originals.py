@@ -25,10 +25,10 @@ from types import TracebackType
 from typing import Protocol
 
 from specprefill_agents.errors import ConfigError, NotKeptError
-from specprefill_agents.storage.directory import cache_directory
+from specprefill_agents.storage.directory import originals_directory
 from specprefill_agents.storage.rows import row_key
 from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT
-from specprefill_agents.storage.shelves import MAX_AGE_S, MEMORY_BYTES, DiskShelf, MemoryShelf, Shelf
+from specprefill_agents.storage.shelves import MAX_AGE_S, MEMORY_BYTES, DiskShelf, MemoryShelf, Shelf, original_key
 
 logger = logging.getLogger("specprefill_agents.storage")
 
@@ -62,7 +62,7 @@ class Originals:
             raise ConfigError("secret", f"{len(secret)} bytes", f"at least {SMALLEST_SECRET} bytes")
         self.shelves = tuple(shelves)
         self.tenant = tenant
-        self._key = row_key(secret or b"", "id of an original", tenant)
+        self._key = _id_key(tenant, secret)
 
     @classmethod
     def on_disk(
@@ -136,6 +136,19 @@ class Originals:
         return None, None
 
 
+def keys_of(text: str, directory_secret: bytes, tenant: str) -> frozenset[bytes]:
+    """The keys under which a disk shelf may hold `text` for `tenant`, where ids are made without a secret.
+
+    A row under none of them has a text that does not lead back to the id it is found by, or belongs to someone else.
+    """
+    full = _full_id(text, _id_key(tenant, None))
+    return frozenset(original_key(directory_secret, full[: len(ID_PREFIX) + length], tenant) for length in ID_LENGTHS)
+
+
+def _id_key(tenant: str, secret: bytes | None) -> bytes:
+    return row_key(secret or b"", "id of an original", tenant)
+
+
 def _full_id(text: str, key: bytes) -> str:
     digest = hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")
     return ID_PREFIX + b32encode(digest).decode("ascii").rstrip("=").lower()
@@ -144,7 +157,7 @@ def _full_id(text: str, key: bytes) -> str:
 def default_originals(tenant: str = "") -> Originals:
     """Originals in the user's own cache directory; in memory, with a log line, where that is not safe to use."""
     try:
-        return Originals.on_disk(cache_directory() / "originals", tenant=tenant)
+        return Originals.on_disk(originals_directory(), tenant=tenant)
     except ConfigError as error:
         logger.warning("originals are kept in memory only: %s", error)
         return Originals.in_memory(tenant=tenant)

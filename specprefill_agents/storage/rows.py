@@ -179,6 +179,16 @@ def _unpack_scores(arrays: Sequence[Array]) -> tuple[TokenScores, ...]:
     return tuple(TokenScores(wide[start:end], values[start:end], cached=True) for start, end in zip(ends - lengths, ends, strict=True))
 
 
+def _pack_text(text: str) -> Sequence[Array]:
+    return [np.frombuffer(text.encode("utf-8", "surrogatepass"), np.int8)]
+
+
+def _unpack_text(arrays: Sequence[Array]) -> str:
+    if len(arrays) != 1 or arrays[0].dtype != np.int8 or arrays[0].ndim != 1:
+        raise DamagedRowError("not the bytes of one text")
+    return arrays[0].tobytes().decode("utf-8", "surrogatepass")
+
+
 CONTEXT_KEYS: RowKind[ContextKeys] = RowKind(1, "context keys", _pack_keys, _unpack_keys)
 """`ContextKeys` of one context: int32 offsets (T, 2), int8 or float16 keys (N, T, D), float32 scales (N, T)."""
 
@@ -188,4 +198,7 @@ QUERY_VECTORS: RowKind[NDArray[np.float32]] = RowKind(2, "query vectors", _pack_
 SCORES: RowKind[tuple[TokenScores, ...]] = RowKind(3, "scores", _pack_scores, _unpack_scores)
 """The C `TokenScores` of one call, float32 or float64; they come back with `cached` set."""
 
-KINDS: dict[int, RowKind[Any]] = {kind.code: kind for kind in (CONTEXT_KEYS, QUERY_VECTORS, SCORES)}
+ORIGINAL: RowKind[str] = RowKind(4, "originals", _pack_text, _unpack_text)
+"""One text as UTF-8, lone surrogates included."""
+
+KINDS: dict[int, RowKind[Any]] = {kind.code: kind for kind in (CONTEXT_KEYS, QUERY_VECTORS, SCORES, ORIGINAL)}

@@ -27,7 +27,7 @@ from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.storage.memory import KeyCache, MemoryKeyCache
 from specprefill_agents.storage.rows import DamagedRowError, RowKind, row_key
 
-__all__ = ["CacheStats", "KeyCache", "MemoryKeyCache", "Scope", "ScoreCache", "content_name", "default_cache"]
+__all__ = ["CacheStats", "KeyCache", "MemoryKeyCache", "Scope", "ScoreCache", "content_name", "default_cache", "value_key"]
 
 V = TypeVar("V")
 
@@ -74,6 +74,11 @@ def content_name(*texts: str) -> str:
     return digest.hexdigest()
 
 
+def value_key(secret: bytes, kind: RowKind[Any], scope: Scope, name: str, tenant: str) -> bytes:
+    """The key of the row that holds a value, in a directory with this `secret`."""
+    return row_key(secret, kind.name, name, scope.revision, scope.fingerprint, tenant)
+
+
 def default_cache() -> ScoreCache | None:
     """The cache in the user's own directory; None, with a log line, where that directory is not safe to use."""
     try:
@@ -91,6 +96,9 @@ class ScoreCache:
     first use; whatever fails then or later is counted in `stats` and logged once, never raised. Raises `ConfigError`
     at construction for a setting out of range, or a directory that other users own or can write to.
     """
+
+    _CONTENT, _EMPTIED_BY = "score cache", "specprefill cache clear"
+    """What a log line calls this cache, and the command that makes a damaged one anew."""
 
     def __init__(self, directory: str | Path, *, tenant: str = "", size_limit: int = DEFAULT_SIZE_LIMIT, timeout_s: float = 1.0) -> None:
         if not isinstance(size_limit, int) or size_limit < SMALLEST_SIZE_LIMIT:
@@ -171,7 +179,7 @@ class ScoreCache:
         self._lock = threading.Lock()
 
     def _key(self, secret: bytes, kind: RowKind[Any], scope: Scope, name: str) -> bytes:
-        return row_key(secret, kind.name, name, scope.revision, scope.fingerprint, self.tenant)
+        return value_key(secret, kind, scope, name, self.tenant)
 
     def _open(self) -> tuple[diskcache.Cache, bytes] | None:
         """The open cache and its secret; None while the disk is left alone."""
@@ -194,16 +202,15 @@ class ScoreCache:
             self._has_warned = True
             if opened is None or isinstance(error, diskcache.Timeout):
                 self._calls_to_pause = PAUSE_CALLS
-        logger.log(level, "score cache in %s not %s: %s", self.directory, what, _reason(error))
+        logger.log(level, "%s in %s not %s: %s", self._CONTENT, self.directory, what, self._reason(error))
         if opened is not None:
             # What a failed commit left open would block every later call of this thread.
             with suppress(Exception):
                 opened[0].close()
 
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, diskcache.Timeout):
-        return "locked by another process, or not writable"
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return f"damaged ({error}); make it anew with: specprefill cache clear"
-    return f"{type(error).__name__}: {error}"
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, diskcache.Timeout):
+            return "locked by another process, or not writable"
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            return f"damaged ({error}); make it anew with: {self._EMPTIED_BY}"
+        return f"{type(error).__name__}: {error}"

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.storage.memory import MemoryCache
-from specprefill_agents.storage.rows import Array, DamagedRowError, RowKind
-from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT, Scope, ScoreCache
+from specprefill_agents.storage.rows import ORIGINAL
+from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT, Scope, ScoreCache, value_key
 
 MAX_AGE_S = 7 * 24 * 3600.0
 """How long a text is kept after it was last stored or read, in seconds."""
@@ -63,11 +61,11 @@ class MemoryShelf:
         if held is None or self._clock() >= held.until:
             return None
         self._rows.put(name, self._until_later(held.packed))
-        return _text(zlib.decompress(held.packed))
+        return zlib.decompress(held.packed).decode("utf-8", "surrogatepass")
 
     def write(self, name: str, text: str) -> bool:
         """Hold `text` under `name`; False when it alone is beyond the limit."""
-        self._rows.put(name, self._until_later(zlib.compress(_bytes(text), 1)))
+        self._rows.put(name, self._until_later(zlib.compress(text.encode("utf-8", "surrogatepass"), 1)))
         return self._rows.get(name) is not None
 
     def close(self) -> None:
@@ -83,6 +81,8 @@ class DiskShelf(ScoreCache):
     So they are looked for, checked, kept apart by tenant and evicted as those are; see `ScoreCache` for the settings and
     the errors. A text whose compressed row exceeds an eighth of `size_limit` is not held.
     """
+
+    _CONTENT, _EMPTIED_BY = "originals", "specprefill cache clear originals"
 
     def __init__(
         self,
@@ -116,10 +116,15 @@ class DiskShelf(ScoreCache):
             if opened is None:
                 return False
             cache, secret = opened
-            return bool(cache.touch(self._key(secret, ORIGINAL, _SCOPE, name), expire=self._max_age_s))
+            return bool(cache.touch(original_key(secret, name, self.tenant), expire=self._max_age_s))
         except Exception as error:
             self._failed("written", error)
             return False
+
+
+def original_key(secret: bytes, name: str, tenant: str) -> bytes:
+    """The key of the row that holds the text under `name`, on the disk shelf of a directory with this `secret`."""
+    return value_key(secret, ORIGINAL, _SCOPE, name, tenant)
 
 
 def _check_age(max_age_s: float) -> None:
@@ -127,26 +132,5 @@ def _check_age(max_age_s: float) -> None:
         raise ConfigError("max_age_s", max_age_s, "seconds > 0")
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(encoded: bytes) -> str:
-    return encoded.decode("utf-8", "surrogatepass")
-
-
-def _pack(text: str) -> Sequence[Array]:
-    return [np.frombuffer(_bytes(text), np.int8)]
-
-
-def _unpack(arrays: Sequence[Array]) -> str:
-    if len(arrays) != 1 or arrays[0].dtype != np.int8 or arrays[0].ndim != 1:
-        raise DamagedRowError("not the bytes of one text")
-    return _text(arrays[0].tobytes())
-
-
 _SCOPE = Scope("", "")
 """An original depends on its text alone."""
-
-ORIGINAL: RowKind[str] = RowKind(4, "originals", _pack, _unpack)
-"""One text as UTF-8, lone surrogates included."""

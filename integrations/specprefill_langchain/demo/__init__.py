@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
@@ -20,13 +21,18 @@ from langgraph.errors import GraphRecursionError
 from rich.console import Console
 
 from specprefill_agents import CompressionConfig, Compressor, Segment, SpecPrefillError
+from specprefill_agents.observe.explain import Explanation
+from specprefill_agents.observe.explain_page import render_page
+from specprefill_agents.types import KeepRatio
 from specprefill_langchain.chat_local import ChatLocal
+from specprefill_langchain.demo.heat_map import explain_read, longest_read
 from specprefill_langchain.demo.meter import Call, Meter, request_head
 from specprefill_langchain.demo.model import DEEPSEEK_MODEL, ScriptedModel, deepseek_model
-from specprefill_langchain.demo.screen import show_answer, show_call, show_facts, show_header, show_opening, show_summary
+from specprefill_langchain.demo.screen import show_answer, show_call, show_facts, show_header, show_heat_map, show_opening, show_summary
 from specprefill_langchain.demo.task import QUESTION, SYSTEM, FactCheck, check_facts, script
 from specprefill_langchain.demo.tools import TOOLS
 from specprefill_langchain.middleware import SpecPrefillMiddleware
+from specprefill_langchain.step import StepReport
 
 MAX_MODEL_CALLS = 24
 REMINDER = f"Answer from the results above, in a few sentences: {QUESTION}"
@@ -34,17 +40,18 @@ REMINDER = f"Answer from the results above, in a few sentences: {QUESTION}"
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A finished run: the model calls, the answer, and whether the lines that hold it were sent."""
+    """A finished run: the model calls and what the last one was sent, the answer, and whether the lines that hold it were sent."""
 
     calls: tuple[Call, ...]
+    last: StepReport
     answer: AIMessage
     facts: tuple[FactCheck, ...]
 
 
-def run(*, keep_ratio: float, draft: str) -> int:
-    """Run the demo with the embedded or any other draft; the process's exit status.
+def run(*, keep_ratio: KeepRatio, draft: str, html: Path) -> int:
+    """Run the demo with the embedded or any other draft, and write its heat map to `html`; the process's exit status.
 
-    Raises `SpecPrefillError` when DeepSeek refuses or cannot be reached.
+    Raises `SpecPrefillError` when DeepSeek refuses or cannot be reached, `OSError` when the page cannot be written.
     """
     console = Console()
     compressor = Compressor(draft, CompressionConfig(keep_ratio=keep_ratio))
@@ -53,14 +60,18 @@ def run(*, keep_ratio: float, draft: str) -> int:
     started = time.perf_counter()
     with console.status("the draft model is loaded"):
         compressor.compress([Segment(str(topics["with"]))], "with")
-    loading = f"Draft: {compressor.draft}, loaded in {time.perf_counter() - started:.1f} s. It keeps {keep_ratio:.0%} of each tool output."
+    share = "what stands out" if keep_ratio == "auto" else f"{keep_ratio:.0%}"
+    loading = f"Draft: {compressor.draft}, loaded in {time.perf_counter() - started:.1f} s. It keeps {share} of each tool output."
     show_opening(console, QUESTION, [*_what_is_real(deepseek is not None), loading])
     try:
-        play(console, compressor, model, "DeepSeek" if deepseek else "the local model smollm2-135m")
+        played = play(console, compressor, model, "DeepSeek" if deepseek else "the local model smollm2-135m")
     except Exception as error:
         if not type(error).__module__.startswith("openai"):
             raise
         raise SpecPrefillError(f"DeepSeek did not answer. Unset DEEPSEEK_API_KEY for the scripted demo. {error}") from error
+    with console.status("the heat map is drawn"):
+        explanation = draw(played, compressor, html)
+    show_heat_map(console, explanation, html)
     return 0
 
 
@@ -86,7 +97,17 @@ def play(
     show_summary(console, meter.calls, DEEPSEEK_MODEL, now(), time.perf_counter() - started)
     show_facts(console, facts)
     show_answer(console, answer, writer, meter.calls[-1].target_ms)
-    return Played(tuple(meter.calls), answer, tuple(facts))
+    return Played(tuple(meter.calls), report, answer, tuple(facts))
+
+
+def draw(played: Played, compressor: Compressor, html: Path) -> Explanation | None:
+    """Write the page of the longest tool output that was shortened; None, and no page, where none was as configured."""
+    read = None if any(call.fallback_reason for call in played.calls) else longest_read(played.last)
+    if read is None:
+        return None
+    explanation = explain_read(read, compressor)
+    html.write_bytes(render_page(explanation).encode("utf-8"))
+    return explanation
 
 
 def _answers(agent: Any) -> Iterator[AIMessage]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -112,4 +112,9 @@ def _label(messages: Sequence[BaseMessage]) -> str:
     last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
     if last is None:
         return "the question"
-    return ", ".join(f"{call['name']}({', '.join(str(value) for value in call['args'].values())})" for call in last.tool_calls)
+    return ", ".join(map(call_text, last.tool_calls))
+
+
+def call_text(call: ToolCall) -> str:
+    """A tool call as it reads in a program, without the arguments' names."""
+    return f"{call['name']}({', '.join(str(value) for value in call['args'].values())})"

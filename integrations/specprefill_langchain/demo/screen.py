@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -12,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from specprefill_agents.accounting.pricing import price_for
+from specprefill_agents.observe.explain import Explanation
+from specprefill_agents.observe.explain_page import summary
 from specprefill_langchain.demo.meter import Call
 from specprefill_langchain.demo.task import FactCheck
 
@@ -102,6 +105,16 @@ def show_answer(console: Console, answer: AIMessage, by: str, target_ms: float) 
     _print(console, f"[bold]Answer[/bold] by {escape(by)}{read} ({target_ms / 1000:.1f} s{first})")
     text = "" if answer.tool_calls else str(answer.text).strip()
     _print(console, escape(text or "(none: the last model call asked for another tool, or wrote nothing)"))
+
+
+def show_heat_map(console: Console, explanation: Explanation | None, page: Path) -> None:
+    """Where the heat map is and what it shows, or that there is none."""
+    console.print()
+    if explanation is None:
+        _print(console, "[bold]Heat map[/bold]  none: no tool output was shortened as configured")
+        return
+    _print(console, f"[bold]Heat map[/bold]  {escape(str(page))}")
+    _print(console, f"  {escape(explanation.title)}, the longest tool output, as it was read for this call. {summary(explanation)}")
 
 
 def _print(console: Console, text: str) -> None:
