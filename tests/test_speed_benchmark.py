@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from benchmarks.speed import plan
+from benchmarks.made import KINDS, WORST, made_text
+from benchmarks.speed import plan, splitting
 from benchmarks.speed.__main__ import PARTS, main
 from benchmarks.speed.plan import Sizes
 from benchmarks.speed.text import questions, stdlib_text
 from benchmarks.speed.timing import interleaved, line_through, ratio, spread_per_size
+from specprefill_agents.prompt.units import DEFAULT_LIMITS, layout_of
+from specprefill_agents.prompt.units.layout import ContentKind
 from specprefill_agents.scoring.presets import HeadPreset, match_fields
 
 TINY = Sizes(
@@ -27,6 +31,8 @@ TINY = Sizes(
     growth_tokens=(256, 512),
     threads=(1,),
     windows=(128, 256),
+    splitting_shares=(0.002, 0.004),
+    splitting_repeats=1,
 )
 
 
@@ -66,6 +72,9 @@ def test_every_part_runs_and_is_stored(
     assert {"peak_mib_per_10k_tokens", "key_bytes_per_token", "stored_bytes_per_token", "build_r2"} <= set(parts["growth"])
     assert set(parts["outside"]["ms"]) == set(parts["outside"]["of_which_ms"]) == {"400", "800"}
     assert set(parts["threads"]["tokens_per_s"]) == {"1"}
+    for text in parts["splitting"]["texts"].values():
+        assert len(text["layout_s"]) == len(text["choice_s"]) == len(text["chars"]) == len(TINY.splitting_shares)
+        assert {"kind", "units", "layout_r2", "choice_r2", "seconds"} <= set(text)
     assert printed.out.count("**") == 2 * len(PARTS), "one titled table a part"
 
 
@@ -98,6 +107,23 @@ def test_texts_and_questions_need_no_data_files() -> None:
     assert len(stdlib_text(3_000_000)) == 3_000_000
     assert stdlib_text(5_000) == stdlib_text(9_000)[:5_000]
     assert len(set(questions())) == len(questions()) > 50
+
+
+def test_splitting_is_timed_on_every_content_kind_and_past_the_cache_of_layouts() -> None:
+    kinds = {layout_of(made_text(name, 4_000), DEFAULT_LIMITS).kind for name in splitting.CHARS}
+    assert kinds == set(get_args(ContentKind))
+    assert set(splitting.CHARS) == {*KINDS, *WORST}
+    text = made_text("log", 2_000)
+    assert splitting.split(text, DEFAULT_LIMITS) is not splitting.split(text, DEFAULT_LIMITS)
+    assert splitting.split(text, DEFAULT_LIMITS) == layout_of(text, DEFAULT_LIMITS)
+
+
+@pytest.mark.parametrize("name", [*KINDS, *WORST])
+def test_a_made_text_follows_its_seed_and_is_about_as_long_as_asked(name: str) -> None:
+    text = made_text(name, 5_000)
+    assert text == made_text(name, 5_000)
+    assert 4_500 <= len(text) <= 8_000
+    assert name == "deep json" or text != made_text(name, 5_000, seed=1)
 
 
 def test_quick_sizes_are_no_larger_than_the_full_ones() -> None:

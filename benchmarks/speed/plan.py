@@ -17,7 +17,7 @@ CHARS_PER_TOKEN = 12
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Token counts (of the draft) and repetitions of each part."""
+    """Token counts (of the draft) and repetitions of each part; of `splitting` the shares of full length that are measured."""
 
     build_tokens: int = 2_048
     build_repeats: int = 5
@@ -30,6 +30,8 @@ class Sizes:
     growth_tokens: tuple[int, ...] = (2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
     threads: tuple[int, ...] = (1, 2)
     windows: tuple[int, ...] = (256, 512, 1_024)
+    splitting_shares: tuple[float, ...] = (0.25, 0.5, 1.0)
+    splitting_repeats: int = 3
 
 
 QUICK = Sizes(
@@ -42,6 +44,8 @@ QUICK = Sizes(
     outside_tokens=(1_000, 2_000, 4_000),
     outside_repeats=3,
     growth_tokens=(1_024, 2_048, 4_096),
+    splitting_shares=(0.01, 0.02, 0.04),
+    splitting_repeats=1,
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.tables import table
+
 Cells = Sequence[Sequence[object]]
 
 
@@ -59,12 +61,30 @@ def _growth(part: Mapping[str, Any]) -> str:
     return _titled(f"Growth ({part['dtype']})", ["tokens", "build s", "peak MiB"], rows) + f"\n\n{note}"
 
 
+def _splitting(part: Mapping[str, Any]) -> str:
+    head = ["text", "kind", "characters", "units", "layout s", "r2", "choice s", "r2"]
+    rows = [
+        [
+            name,
+            one["kind"],
+            one["chars"][-1],
+            one["units"][-1],
+            one["layout_s"][-1],
+            one["layout_r2"],
+            one["choice_s"][-1],
+            one["choice_r2"],
+        ]
+        for name, one in part["texts"].items()
+    ]
+    return _titled(f"Splitting into units, and choosing at keep {part['keep_ratio']} ({part['stand_ins']})", head, rows)
+
+
 def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
-    def table(part: Mapping[str, Any]) -> str:
+    def shown(part: Mapping[str, Any]) -> str:
         rates = part["tokens_per_s"]
         return _titled(f"Index build by {of} ({part['dtype']})", [of, *rates], [["tokens/s", *rates.values()]])
 
-    return table
+    return shown
 
 
 _TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -74,6 +94,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "growth": _growth,
     "threads": _rates("threads"),
     "windows": _rates("window tokens"),
+    "splitting": _splitting,
 }
 
 
@@ -87,5 +108,4 @@ def _cost(one: Mapping[str, float]) -> str:
 
 
 def _titled(title: str, head: Sequence[str], rows: Cells) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return f"**{title}**\n\n" + "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return f"**{title}**\n\n{table(head, rows)}"
