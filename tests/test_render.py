@@ -55,3 +55,41 @@ def test_members_left_out_of_an_object_are_one_member_and_quotes_are_escaped() -
     shown = render(text, [(0, 9), (23, 24)], marks, ["member"])
     assert shown == '{"a": 1, "[…; expand(\\"x\\")]": null}'
     assert json.loads(shown) == {"a": 1, '[…; expand("x")]': None}
+
+
+STRING = r'{"a": "One. Two.\tThree. \"Four\".\nFive.\n", "b": "\u6f22\u6f22 \\n"}'
+NOTED = GapMarks("[… lines {first}-{last} omitted{original}]", "[…{original}]", note='; expand("x")')
+
+
+def hide(*hidden: str) -> str:
+    """`STRING` without some parts of its strings."""
+    starts = [STRING.index(part) for part in hidden]
+    ends = [start + len(part) for start, part in zip(starts, hidden, strict=True)]
+    return render(STRING, list(zip([0, *ends], [*starts, len(STRING)], strict=True)), NOTED, ["string"] * len(hidden))
+
+
+def test_a_gap_inside_a_string_is_marked_inside_it_and_quotes_are_escaped() -> None:
+    assert hide("Two.") == STRING.replace("Two.", r"[…; expand(\"x\")] ")
+    assert json.loads(hide("Two."))["a"].startswith('One. […; expand("x")] \tThree.')
+
+
+def test_a_gap_inside_a_string_stands_apart_from_words_but_not_from_white_space_or_quotes() -> None:
+    assert json.loads(hide("One. ", "Three. ", "Five."))["a"] == '[…; expand("x")] Two.\t[…] "Four".\n[…] \n'
+    assert json.loads(hide(r"\tThree. \"Four\"."))["a"] == 'One. Two. […; expand("x")] \nFive.\n'
+
+
+def test_a_gap_of_whole_lines_inside_a_string_is_a_line_there() -> None:
+    assert json.loads(hide(r"Five.\n"))["a"] == 'One. Two.\tThree. "Four".\n[…; expand("x")]\n'
+    assert json.loads(hide(r"One. Two.\tThree. \"Four\".\n"))["a"] == '[…; expand("x")]\nFive.\n'
+
+
+def test_a_backslash_before_a_letter_is_no_line_break() -> None:
+    assert json.loads(hide(r"\u6f22 \\n"))["b"] == '漢 […; expand("x")]'
+    assert json.loads(hide(r"\u6f22\u6f22 "))["b"] == '[…; expand("x")] \\n'
+
+
+def test_a_string_of_which_all_is_left_out_without_marks_is_empty() -> None:
+    whole = r"\u6f22\u6f22 \\n"
+    start = STRING.index(whole)
+    shown = render(STRING, [(0, start), (start + len(whole), len(STRING))], GapMarks("", ""), ["string"])
+    assert json.loads(shown)["b"] == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from specprefill_agents.config import CompressionConfig
@@ -65,8 +65,7 @@ def _pieces(original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequen
         yield original[position : gap[0]]
         line += original.count("\n", position, gap[0])
         form = forms[number] if forms else "plain"
-        mark = _plain_mark if form == "plain" else _item_mark if form == "item" else _member_mark
-        yield mark(original, gap, marks, line, number == 0)
+        yield _MARKS[form](original, gap, marks, line, number == 0)
         line += original.count("\n", *gap)
         position = gap[1]
     yield original[position:]
@@ -98,6 +97,43 @@ def _item_mark(original: str, gap: Span, marks: GapMarks, line: int, is_first: b
 def _member_mark(original: str, gap: Span, marks: GapMarks, line: int, is_first: bool) -> str:
     """A member without a value in the place of object members."""
     return _item_mark(original, gap, marks, line, is_first, ": null")
+
+
+def _string_mark(original: str, gap: Span, marks: GapMarks, line: int, is_first: bool) -> str:
+    """Words inside a JSON string, as a line of their own where an escaped line break ends before them or is hidden."""
+    words = json.dumps(marks.words(1, line, is_first), ensure_ascii=False)[1:-1]
+    if not words:
+        return ""
+    start, end = gap
+    before = "" if _is_border(original, start - 1) else " "
+    if original[end - 1] == "n" and _is_escaped(original, end - 1):
+        return before + words + "\\n"
+    ends_string = original[end : end + 1] in ("", '"', "'", "\n")  # a quote of its own would be escaped, as a line break would
+    return before + words + ("" if ends_string else " ")
+
+
+def _is_border(original: str, at: int) -> bool:
+    """Whether the character at `at` ends white space, which may be escaped, or opens a string."""
+    character = original[at : at + 1]
+    if character in ("n", "t", "r"):
+        return _is_escaped(original, at)
+    return character.isspace() or (character in ('"', "'") and not _is_escaped(original, at))
+
+
+def _is_escaped(original: str, at: int) -> bool:
+    """Whether an odd number of backslashes stands before the character at `at`."""
+    before = at
+    while before and original[before - 1] == "\\":
+        before -= 1
+    return (at - before) % 2 == 1
+
+
+_MARKS: dict[GapForm, Callable[[str, Span, GapMarks, int, bool], str]] = {
+    "plain": _plain_mark,
+    "item": _item_mark,
+    "member": _member_mark,
+    "string": _string_mark,
+}
 
 
 def _lines(hidden: str) -> int:

@@ -1,100 +1,41 @@
-"""JSON, and what Python prints for lists, dictionaries and other values, read into positions in one pass.
+"""Nested values read into positions in one pass, whatever their notation; also those that break off.
 
-Strict and iterative: a text is read to its end or not at all, at any depth of nesting. No value is ever built.
+Strict and iterative: reading goes on until a piece does not fit, at any depth of nesting. No value is ever built.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from specprefill_agents.prompt.units.json_notation import SCALAR_ENDS, Notation, is_keyed
 from specprefill_agents.prompt.units.json_tree import MAX_DEPTH, Value
-from specprefill_agents.types import GapForm
+from specprefill_agents.types import Span
 
-_SPACE = r"[ \t\n\r]*"
+MAX_NESTING = 10_000
+"""Reading stops at a container nested deeper: nothing writes that, and a million brackets would take a second."""
+
 _CLOSINGS = {"[": "]", "{": "}", "(": ")"}
+_SPACE = re.compile(r"\s*")
+_LONGEST_TAIL = 400
+"""Characters that may follow the last readable piece on its line, unless they are a string without an end."""
+_FEWEST_SCALARS = 2
+"""What breaks off holds as many, or containers that are complete, or it may as well be something else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notation:
-    """One way to write nested values.
+class Reading(NamedTuple):
+    """Outermost containers one behind the other, the `end` of the last one, and where reading `stopped`.
 
-    `opening` reads the opening of an outermost container, `item` and `member` read the next piece inside a list and
-    inside an object: a scalar, an opening or a closing, with key, comma and white space. Their `lastgroup` says which.
+    `rest` is a last container that breaks off, complete as far as it could be read, with what follows on the line as its
+    last part; None when nothing of it could be read. `has_commas` tells of commas between the containers.
     """
 
-    opening: re.Pattern[str]
-    item: re.Pattern[str]
-    member: re.Pattern[str]
-    item_gap: GapForm
-    member_gap: GapForm
-    allows_last_comma: bool
-
-    def begins(self, text: str) -> bool:
-        """Whether `text` starts like a container in this notation, as far as its first scalar or empty container tells."""
-        match, depth, piece = self.opening.match(text), 0, self.item
-        while match is not None and match.lastgroup == "opening" and depth < MAX_DEPTH:
-            depth, piece = depth + 1, self.piece_in(_is_keyed(match["opening"]))
-            match = piece.match(text, match.end())
-        if match is not None and match.lastgroup is None:  # a scalar and no comma: a closing must follow
-            match = piece.match(text, match.end())
-            if match is not None and match.lastgroup not in ("closing", "closing_comma"):
-                return False
-        if match is None or depth > 1 or match.lastgroup != "closing":
-            return match is not None
-        return match.end() == len(text) or self.opening.match(text, match.end()) is not None
-
-    def piece_in(self, keyed: bool) -> re.Pattern[str]:
-        """What reads the next piece inside a container."""
-        return self.member if keyed else self.item
-
-
-def _piece(key: str, scalar: str, opening: str, closing: str) -> re.Pattern[str]:
-    after = rf"{_SPACE}(?P<{{}}>,{_SPACE})?"
-    value = rf"(?:{scalar}){after.format('comma')}|(?P<opening>{opening}){_SPACE}"
-    return re.compile(rf"{key}(?:{value})|(?P<closing>{closing}){after.format('closing_comma')}")
-
-
-def _json() -> Notation:
-    plain = r'[^"\\\x00-\x1f]*'
-    string = rf'"{plain}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){plain})*"'
-    number = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
-    scalar = f"{string}|{number}|true|false|null|NaN|-?Infinity"
-    brackets = (r"[\[{]", r"[\]}]")
-    return Notation(
-        opening=re.compile(rf"{_SPACE}(?P<opening>{brackets[0]}){_SPACE}"),
-        item=_piece("", scalar, *brackets),
-        member=_piece(f"{string}{_SPACE}:{_SPACE}", scalar, *brackets),
-        item_gap="item",
-        member_gap="member",
-        allows_last_comma=False,
-    )
-
-
-def _python() -> Notation:
-    string = "b?(?:" + "|".join(rf"{q}[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*{q}" for q in "'\"") + ")"
-    strings = f"{string}(?:{_SPACE}{string})*"  # pretty printers write a long one as several
-    number = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?j?"
-    name = r"[^\W\d]\w*"
-    constant = rf"True|False|None|-?(?:nan|inf)|NaT|{name}(?:\.{name})+(?![\w(])|<[^<>\n]*>"
-    brackets = (rf"[\[{{]|(?:{name}(?:\.{name})*)?\(", r"[\]})]")
-    key = rf"(?:(?:{string}|{number}|{constant}){_SPACE}:{_SPACE}|{name}=)?"
-    piece = _piece(key, f"{strings}|{number}|{constant}", *brackets)
-    return Notation(
-        opening=re.compile(rf"{_SPACE}(?P<opening>[\[{{(]){_SPACE}"),
-        item=piece,
-        member=piece,
-        item_gap="plain",
-        member_gap="plain",
-        allows_last_comma=True,
-    )
-
-
-JSON = _json()
-"""The language of `json.loads`, with its NaN and Infinity; gaps inside it are values themselves, so that it still parses."""
-PYTHON = _python()
-"""`str()` of built-in containers and of what is found in them, calls like `Decimal('1.50')` included; lenient about keys."""
+    roots: list[Value]
+    end: int
+    stopped: int
+    rest: Value | None
+    has_commas: bool
 
 
 class _Open(NamedTuple):
@@ -114,66 +55,124 @@ class _Nesting:
         self.piece = notation.opening
         self.brackets: list[str] = []
         self._open: list[_Open] = []  # of the containers down to the first that is too deep to have parts
-        self._notation = notation
-        self._leaf_chars = leaf_chars
+        self.notation = notation
+        self.leaf_chars = leaf_chars
 
     def begin(self, bracket: str, start: int, body: int) -> None:
         """A container starts at `start` and its contents at `body`."""
         self.brackets.append(bracket)
-        self.piece = self._notation.piece_in(_is_keyed(bracket))
+        self.piece = self.notation.piece_in(bracket)
         if len(self.brackets) <= MAX_DEPTH + 1:
             self._open.append(_Open(start, body, []))
             self.parts = self._open[-1].parts
 
     def finish(self, closing: str, close: int, end: int) -> bool:
         """The innermost container closes at `close` and what follows its closing bracket begins at `end`; False if it cannot."""
-        bracket = self.brackets.pop()
-        depth = len(self.brackets)
+        bracket = self.brackets[-1]
         if closing != _CLOSINGS[bracket[-1]]:
             return False
-        if depth <= MAX_DEPTH:
-            container = self._open.pop()
-            self.parts = self._open[-1].parts if self._open else self.roots
-            is_leaf = depth == MAX_DEPTH or end - container.start <= self._leaf_chars
-            self.parts.append(Value(container.start, end) if is_leaf else self._cut(container, bracket, close, end))
-        self.piece = self._notation.piece_in(_is_keyed(self.brackets[-1])) if depth else self._notation.opening
+        self.brackets.pop()
+        if len(self.brackets) <= MAX_DEPTH:
+            self._leave(bracket, close, end)
+        self.piece = self.notation.piece_in(self.brackets[-1]) if self.brackets else self.notation.opening
         return True
 
-    def _cut(self, container: _Open, bracket: str, close: int, end: int) -> Value:
-        if _is_keyed(bracket):
-            return Value(container.start, end, container.body, close, container.parts, "members", self._notation.member_gap)
-        return Value(container.start, end, container.body, close, container.parts, "items", self._notation.item_gap)
+    def break_off(self, tail: Value) -> Value:
+        """The outermost container, when all that are open end with `tail`."""
+        if tail.end > tail.start:
+            self.parts.append(tail)
+        for bracket in self.brackets[MAX_DEPTH::-1]:
+            self._leave(bracket, tail.end, tail.end)
+        return self.roots.pop()
+
+    @property
+    def says_little(self) -> bool:
+        """Whether what is open holds too little to tell what it is."""
+        parts = [part for container in self._open for part in container.parts[:_FEWEST_SCALARS]]
+        return len(parts) < _FEWEST_SCALARS and not any(part.parts for part in parts)
+
+    def _leave(self, bracket: str, close: int, end: int) -> None:
+        start, body, parts = self._open.pop()
+        is_leaf = len(self._open) == MAX_DEPTH or end - start <= self.leaf_chars or not parts
+        self.parts = self._open[-1].parts if self._open else self.roots
+        if is_leaf:
+            self.parts.append(Value(start, end))
+        elif is_keyed(bracket):
+            self.parts.append(Value(start, end, body, close, parts, "members", self.notation.member_gap))
+        else:
+            self.parts.append(Value(start, end, body, close, parts, "items", self.notation.item_gap))
 
 
-def scan(text: str, notation: Notation, leaf_chars: int) -> list[Value] | None:
-    """The outermost containers of `text`, which tile it, or None when there is anything else in it.
+def read(text: str, at: int, notation: Notation, leaf_chars: int, string_chars: int) -> Reading:
+    """What can be read of `text` from `at` on, one outermost container after the other.
 
-    Containers up to `leaf_chars` long, and those nested deeper than `MAX_DEPTH`, are reported without parts.
+    Containers up to `leaf_chars` long, and those nested deeper than `MAX_DEPTH`, are reported without parts; strings longer
+    than `string_chars` are reported with what stands between their quotes as their part.
     """
     nesting = _Nesting(notation, leaf_chars)
-    at, may_begin, may_close = 0, True, False
+    end, has_commas, may_begin, may_close = at, False, True, False
     while at < len(text):
         match = nesting.piece.match(text, at)
-        if match is None:
-            return None
-        what, start, at = match.lastgroup, at, match.end()
+        if match is None or len(nesting.brackets) > MAX_NESTING:
+            break
+        what, after = match.lastgroup, match.end()
         if what == "closing" or what == "closing_comma":
-            if not may_close or not nesting.finish(match["closing"], start, at):
-                return None
-            if what == "closing_comma" and not nesting.brackets:
-                return None
+            if not may_close or not nesting.finish(match["closing"], at, after):
+                break
+            if not nesting.brackets:
+                end = after
+                has_commas = has_commas or what == "closing_comma"
         elif not may_begin:
-            return None
+            break
         elif what == "opening":
-            nesting.begin(match["opening"], start, at)
+            nesting.begin(match["opening"], at, after)
+        elif after - at > string_chars and match.end("string") - match.start("string") > string_chars:
+            nesting.parts.append(_long_string(text, (at, after), match.span("string"), nesting))
         else:
-            nesting.parts.append(Value(start, at))
-        ends_value = what is None or what == "closing"  # without a comma
+            nesting.parts.append(Value(at, after))
+        at = after
+        ends_value = what in SCALAR_ENDS or what == "closing"  # without a comma
         may_begin = not ends_value or not nesting.brackets
         may_close = ends_value or what == "opening" or notation.allows_last_comma
-    return None if nesting.brackets else nesting.roots
+    tail = _tail(text, at, nesting, string_chars, may_begin) if nesting.brackets else None
+    return Reading(nesting.roots, end, at, nesting.break_off(tail) if tail else None, has_commas)
 
 
-def _is_keyed(opening: str) -> bool:
-    """Whether what stands behind `opening` has keys: objects and the arguments of calls."""
-    return opening == "{" or len(opening) > 1
+def _long_string(text: str, value: Span, string: Span, nesting: _Nesting) -> Value:
+    """A string as a value that may be cut: between its quotes, or where it is written as several strings, between those."""
+    start, end = value
+    literals = [match.span() for match in nesting.notation.literal.finditer(text, *string)]
+    if len(literals) > 1:
+        parts = [Value(*part) for part in _filled([literal[0] for literal in literals[1:]], string, nesting.leaf_chars)]
+        return Value(start, end, *string, parts, "text", nesting.notation.item_gap)
+    body, close = string[0] + (2 if text[string[0]] == "b" else 1), string[1] - 1
+    return Value(start, end, body, close, [Value(body, close)], "string", "string")
+
+
+def _filled(borders: Sequence[int], span: Span, longest: int) -> Iterator[Span]:
+    """Pieces that tile `span` and end at `borders`: as many as fit into `longest` characters."""
+    start = reached = span[0]
+    for border in (*borders, span[1]):
+        if border - start > longest and reached > start:
+            yield start, reached
+            start = reached
+        reached = border
+    yield start, reached
+
+
+def _tail(text: str, at: int, nesting: _Nesting, string_chars: int, may_begin: bool) -> Value | None:
+    """What stands from `at` to the end of the line, where reading stopped; None when that makes no broken-off value of it."""
+    cut = nesting.notation.cut_in(nesting.brackets[-1]).match(text, at) if may_begin else None
+    if cut is not None and cut.end() - cut.end("before") > string_chars:
+        body, close = cut.end("before"), cut.end()
+        return Value(at, _end_of_all(text, close), body, close, [Value(body, close)], "string", "string")
+    line_end = text.find("\n", at, at + _LONGEST_TAIL + 1)
+    end = len(text) if line_end < 0 else line_end
+    is_short = end - at <= _LONGEST_TAIL or cut is not None
+    return Value(at, _end_of_all(text, end)) if is_short and not nesting.says_little else None
+
+
+def _end_of_all(text: str, at: int) -> int:
+    """The end of `text` when only white space is left behind `at`, otherwise `at`."""
+    space = _SPACE.match(text, at)
+    return len(text) if space and space.end() == len(text) else at
