@@ -32,12 +32,14 @@ from benchmarks.machine import ROOT, code_fingerprint, git_commit, machine_kind,
 from benchmarks.memo import MemoScorer
 from benchmarks.report import markdown
 from benchmarks.results import Cell, Results, cell_key, load, rounded
+from benchmarks.tables import keep_name
 from specprefill_agents import CompressionConfig, Compressor, Scorer, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.prompt.units import layout_of
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.storage.score_cache import ScoreCache
+from specprefill_agents.types import KeepRatio
 
 CHUNKED = "@chunks"
 DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
@@ -51,7 +53,7 @@ class Plan:
     directory: Path
     sets: tuple[str, ...]
     scorers: tuple[str, ...]
-    keeps: tuple[float, ...]
+    keeps: tuple[KeepRatio, ...]
     count: int | None
     draft: str
     device: str
@@ -64,7 +66,7 @@ class Plan:
             return self.min_tokens
         return CompressionConfig().min_tokens if data.is_left_alone(name) else 0
 
-    def config(self, scorer: str, keep: float, min_tokens: int) -> CompressionConfig:
+    def config(self, scorer: str, keep: KeepRatio, min_tokens: int) -> CompressionConfig:
         """Settings of one compressor; a failure must end the run, never count as a kept original."""
         return CompressionConfig(
             keep_ratio=keep,
@@ -132,7 +134,7 @@ class Bench:
             scorer=scorer,
             ids=[row.id for row in rows],
             rows={
-                f"{keep:g}": {metric: rounded([row[index][metric] for row in measured]) for metric in METRICS}
+                keep_name(keep): {metric: rounded([row[index][metric] for row in measured]) for metric in METRICS}
                 for index, keep in enumerate(plan.keeps)
             },
             min_tokens=min_tokens,
@@ -188,7 +190,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default="fused,key_index,bm25,random,head_tail",
         help="scorer names, with @chunks for chunks in place of units (default: %(default)s)",
     )
-    parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios (default: %(default)s)")
+    parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios, of which one may be auto (default: %(default)s)")
     parser.add_argument("--n", type=int, help="rows per set, spread evenly (default: all)")
     parser.add_argument("--draft", default=DEFAULT_DRAFT, help="draft model (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -210,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             directory=options.data,
             sets=tuple(data.expand(options.data, options.sets.split(","))),
             scorers=tuple(options.scorers.split(",")),
-            keeps=tuple(float(keep) for keep in options.keep.split(",")),
+            keeps=tuple("auto" if keep == "auto" else float(keep) for keep in options.keep.split(",")),
             count=options.n,
             draft=options.draft,
             device=options.device,

@@ -46,6 +46,11 @@ def _heading(results: Results) -> str:
     return "\n".join([*lines, f"on {where}; draft {settings['draft']}, tokens counted with {settings['target_tokenizer']}"])
 
 
+def _of_fixed(columns: list[list[float | None]], keeps: list[str]) -> list[list[float | None]]:
+    """The columns of fixed ratios: what `auto` keeps differs from row to row, and has no part in the mean."""
+    return [column for column, keep in zip(columns, keeps, strict=True) if keep != "auto"] or columns
+
+
 def _recall(results: Results) -> str:
     keeps = keep_names(results)
     rows = []
@@ -60,7 +65,7 @@ def _recall(results: Results) -> str:
                 if metric == "share":
                     shown = [*(f"{one.mean:.3f}" if one else "" for one in found), ""]
                 else:
-                    shown = [*map(with_interval, [*found, estimate(mean_over(columns))])]
+                    shown = [*map(with_interval, [*found, estimate(mean_over(_of_fixed(columns, keeps)))])]
                 rows.append([f"{name} (n={count}, min_tokens={cell.min_tokens})", label, cell.scorer, *shown])
     return table(["set", "kept", "scorer", *(f"keep {keep}" for keep in keeps), "mean"], rows)
 
@@ -75,7 +80,8 @@ def _paired(results: Results, first: str) -> str:
                 if base is None or cell is base or metric == "share" or cell.ids != base.ids:
                     continue
                 ours, theirs = ([one.rows[keep][metric] for keep in keeps] for one in (base, cell))
-                found = [paired_difference(a, b) for a, b in zip([*ours, mean_over(ours)], [*theirs, mean_over(theirs)], strict=True)]
+                means = [mean_over(_of_fixed(columns, keeps)) for columns in (ours, theirs)]
+                found = [paired_difference(a, b) for a, b in zip([*ours, means[0]], [*theirs, means[1]], strict=True)]
                 if any(found):
                     rows.append([name, label, cell.scorer, *(with_interval(one, "+") for one in found)])
     return table(["set", "kept", f"{first} minus", *(f"keep {keep}" for keep in keeps), "mean"], rows)

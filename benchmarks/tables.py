@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.metrics import Estimate
 from benchmarks.results import Results
+from specprefill_agents.types import KeepRatio
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
@@ -21,4 +22,9 @@ def with_interval(one: Estimate | None, sign: str = "") -> str:
 
 def keep_names(results: Results) -> list[str]:
     """The keep ratios that were measured, by the names under which a cell holds its rows."""
-    return [f"{keep:g}" for keep in results.conditions["settings"]["keep_ratios"]]
+    return [keep_name(keep) for keep in results.conditions["settings"]["keep_ratios"]]
+
+
+def keep_name(keep: KeepRatio) -> str:
+    """The name of a keep ratio in results."""
+    return keep if keep == "auto" else f"{keep:g}"
