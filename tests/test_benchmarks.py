@@ -299,6 +299,21 @@ def test_chunks_are_measured_beside_units_by_the_same_scores(folder: Path, tmp_p
     assert {unit.end - unit.start for unit in chunks.units[:-1]} == {CHUNK_CHARS}
 
 
+def test_what_auto_keeps_is_a_column_of_its_own_and_no_part_of_the_mean(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--sets", "nq_20doc", "--n", "2", "--scorers", "bm25,random", "--paired", "bm25"]
+    assert needles.main(["--data", str(folder), "--out", str(tmp_path / "a.json"), *asked, "--keep", "0.3,auto"]) == 0
+    with_auto = capsys.readouterr().out
+    assert needles.main(["--data", str(folder), "--out", str(tmp_path / "b.json"), *asked, "--keep", "0.3"]) == 0
+    without = capsys.readouterr().out
+    assert "| set | kept | scorer | keep 0.3 | keep auto | mean |" in with_auto
+    for shown in (with_auto, without):
+        row = next(line for line in shown.splitlines() if "| answer | random |" in line)
+        assert row.split("|")[4] == row.split("|")[-2], "the mean is that of the fixed ratio"
+    assert load(tmp_path / "a.json").cells[0].rows["auto"]["share"] != load(tmp_path / "a.json").cells[0].rows["0.3"]["share"]
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "needles.json"
     assert run(folder, out, "--sets", "nq_20doc", "--n", "2") == 0

@@ -36,6 +36,17 @@ MAX_HARD, MAX_HARD_SHARE = 32, 0.25
 """When more fragments than both this many and this share of those read were not understood well, the rest of a text is cut
 by lines: they are the ones that are slow to parse. One that makes no sense at all counts four times."""
 
+CHARS_PER_TOKEN, DENSE_WEIGHT = 3, 3
+"""One with fewer characters a token than that many counts that many times: its tokens are what takes the time."""
+
+MAX_SUSPECTS, MAX_SUSPECT_SHARE = 6, 1 / 64
+"""The same for long fragments of which much is not understood: one in hundreds of those is made to keep a parser busy, and
+takes as long as the others together."""
+
+MAX_STATEMENTS, CHARS_PER_STATEMENT = 10_000, 24
+"""With more statements than so many, and more besides than one every so many characters, the rest of a text is cut by lines:
+it holds data rather than code, and would take several times as long."""
+
 _PROBES = 3
 
 
@@ -90,6 +101,7 @@ class _Reading:
     errors: int = 0
     read: int = 0
     hard: int = 0
+    suspects: int = 0
     heads: list[tuple[int, ...]] = field(default_factory=list)
 
     def add(self, stretch: Stretch) -> None:
@@ -109,10 +121,18 @@ class _Reading:
             return
         is_literal = all(self.lines.indents[line] == INSIDE for line in filled)
         self.marks.add(Mark(filled[0], innermost(heads), "docstring" if is_literal else "text", stretch.last))
-        if not is_literal and self.hard <= max(MAX_HARD, MAX_HARD_SHARE * self.read):
+        if not is_literal and not self._gives_up():
             size = self.lines.size(filled[0], stretch.last)
             self.size += size
             self.errors += self._parse(stretch, heads, size)
+
+    def _gives_up(self) -> bool:
+        """Whether the rest of the text is not worth a parser's time."""
+        return (
+            self.hard > max(MAX_HARD, MAX_HARD_SHARE * self.read)
+            or self.suspects > max(MAX_SUSPECTS, MAX_SUSPECT_SHARE * self.read)
+            or len(self.marks.marks) > MAX_STATEMENTS + self.size // CHARS_PER_STATEMENT
+        )
 
     def _parse(self, stretch: Stretch, heads: tuple[int, ...], size: int) -> int:
         """Mark the statements of a fragment of `size` characters; how many of these are not understood."""
@@ -122,10 +142,13 @@ class _Reading:
         fragment = _fragment(self.lines, stretch, heads)
         parsed = parse(self.parser, self.language, fragment)
         errors = min(size, parsed.errors)
+        self.suspects += parsed.is_suspect
         if errors > SENSELESS_ERROR_SHARE * size:
             self.hard += 4
             return errors
-        self.hard += errors > GOOD_ERROR_SHARE * size
+        if errors > GOOD_ERROR_SHARE * size:
+            is_dense = CHARS_PER_TOKEN * (self.lines.tokens[stretch.last] - self.lines.tokens[stretch.first]) > size
+            self.hard += DENSE_WEIGHT if is_dense else 1
         mark_statements(parsed, fragment, self.limits, self.marks)
         return errors
 

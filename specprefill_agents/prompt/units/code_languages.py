@@ -21,6 +21,7 @@ _LINE_CHARS = 200
 _MIN_TELLING = 2
 _MIN_TELLING_SHARE = 0.06
 _CANDIDATES = 3
+_MANY_LINES, _LEAST_LINE_CHARS = 10_000, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ _SCRIPT_CONTEXTS = ("{", "class _ {\n_() {", "class _ {\n", "_ = {\n", "/*\n")
 
 
 def _lines(*shapes: str) -> re.Pattern[str]:
-    return re.compile(rf"^[^\S\n]*(?:{'|'.join(shapes)})", re.MULTILINE)
+    return re.compile(rf"^[^\S\n]*(?=\S)(?:{'|'.join(shapes)})", re.MULTILINE)
 
 
 _C_LINES = (
@@ -196,6 +197,8 @@ LANGUAGES = (
 
 def likely_languages(text: str) -> list[Language]:
     """Languages that `text` may be written in, the likeliest first, few or none; reads a bounded part of the text."""
+    if text.count("\n") > max(_MANY_LINES, len(text) // _LEAST_LINE_CHARS):
+        return []  # lines so short, and so many of them, are no code that anyone wrote
     middle = len(text) // 2
     sample = text
     if len(text) > _HEAD_CHARS + _MIDDLE_CHARS + _TAIL_CHARS:

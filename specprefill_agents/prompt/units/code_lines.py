@@ -20,7 +20,9 @@ FRAME = -2
 _TAB_COLUMNS = 8
 _MIN_NUMBERED = 3
 _NUMBERED_PART = 4
-_GUTTER = re.compile(r"[^\S\n]{0,12}(?P<number>\d{1,7})(?P<mark>\t|→|[^\S\n]?[:|│]|[^\S\n]{1,2}|(?=\r?$))")
+GUTTER = re.compile(r"[^\S\n]{0,12}(?P<number>\d{1,7})(?P<mark>\t|→|[^\S\n]?[:|│]|[^\S\n]{1,2}|(?=\r?$))")
+"""What stands before a line that is shown with its number."""
+
 _PLAIN_GUTTER = re.compile(r"[^\S\n]{0,12}\d{1,7}(?:\t|→|[^\S\n]?[:|│]|  )")
 _FRAME = re.compile(
     r"^[^\S\n]*(?:[\[(](?:open )?file: .*|\(current directory: .*\)|bash-\$"
@@ -30,7 +32,6 @@ _FRAME = re.compile(
 )
 _UNSAFE = re.compile(r"\x1b\[[\d;?]*[ -/]*[@-~]|\r(?!\n)|[^\t\n\r\x20-\x7e]")
 _NO_SIGNS = bytes(code for code in range(128) if chr(code).isalnum() or chr(code).isspace() or chr(code) == "_")
-_MARGIN = re.compile(rb"[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class CodeLines:
         return self.plain[self.starts[line] + self.gutters[line] : self.starts[line + 1]].strip()
 
 
+def is_frame(line: str) -> bool:
+    """Whether a tool wrote `line` around what it shows: the name of a file, a count of lines."""
+    return _FRAME.match(line) is not None
+
+
 def read_lines(text: str) -> CodeLines:
     """The lines of `text`; linear in its length, defined for any string."""
     lines = _split(text)
@@ -79,21 +85,20 @@ def read_lines(text: str) -> CodeLines:
     gutters = [max(gutter, 0) for gutter in numbered] if numbered else [0] * len(lines)
     indents: list[int] = []
     margins: list[int] = []
-    tokens = [0]
+    sizes: list[int] = []
     for start, gutter, end in zip(starts, gutters, starts[1:], strict=False):
-        match = _MARGIN.match(plain, start + gutter, end)
-        margin = match.group() if match else b""
-        margins.append(len(margin))
-        code = start + gutter + len(margin)
-        line = plain[code:end]
-        tokens.append(tokens[-1] + len(line.translate(None, _NO_SIGNS)) + line.count(b" ") + 1)
+        line = plain[start + gutter : end]
+        code = line.lstrip(b" \t")
+        margin = len(line) - len(code)
+        margins.append(margin)
+        sizes.append(len(code.translate(None, _NO_SIGNS)) + code.count(b" ") + 1)
         if start in frames:
             indents.append(FRAME)
-        elif code == end or plain[code] in b"\r\n":
+        elif not code or code[0] in b"\r\n":
             indents.append(BLANK)
         else:
-            indents.append(len(margin.expandtabs(_TAB_COLUMNS)) if b"\t" in margin else len(margin))
-    return CodeLines(plain, starts, gutters, indents, margins, tokens)
+            indents.append(len(line[:margin].expandtabs(_TAB_COLUMNS)) if b"\t" in line[:margin] else margin)
+    return CodeLines(plain, starts, gutters, indents, margins, [0, *accumulate(sizes)])
 
 
 def without_gutters(text: str) -> str:
@@ -130,7 +135,7 @@ def _numbered(lines: Sequence[str]) -> list[int] | None:
 
     A number counts when it goes up by one from the last number or to the next one, and stands before the same mark as most.
     """
-    matches = {at: match for at, line in enumerate(lines) if (match := _GUTTER.match(line))}
+    matches = {at: match for at, line in enumerate(lines) if (match := GUTTER.match(line))}
     if len(matches) < _MIN_NUMBERED:
         return None
     numbers = [int(match["number"]) for match in matches.values()]

@@ -27,6 +27,8 @@ def without_literals(lines: CodeLines, language: Language) -> CodeLines:
     """`lines`, where those that begin inside a literal of `language` count as indented deeper than any other."""
     indents = list(lines.indents)
     for start, end in _literals(lines.plain, language):
+        if lines.plain.find(b"\n", start, end) < 0:
+            continue
         for line in range(bisect_right(lines.starts, start), bisect_right(lines.starts, end - 1)):
             if indents[line] not in (BLANK, FRAME):
                 indents[line] = INSIDE
@@ -35,11 +37,10 @@ def without_literals(lines: CodeLines, language: Language) -> CodeLines:
 
 def _literals(plain: bytes, language: Language) -> list[Span]:
     """Literals from their opening to behind their closing mark, by the likelier reading of how the text begins."""
-    readings = [list(_read(plain, language, b""))]
-    readings.extend(list(_read(plain, language, close.encode())) for _, close in language.literals)
     head = plain[:_COMPARED_CHARS].decode("ascii")
     telling = [match.start() for match in language.telling.finditer(head)]
-    return min(readings, key=lambda spans: _covered(telling, spans))
+    closings = [b"", *(close.encode() for _, close in language.literals)]
+    return list(_read(plain, language, min(closings, key=lambda closing: _covered(telling, _read(plain, language, closing)))))
 
 
 def _read(plain: bytes, language: Language, closing: bytes) -> Iterator[Span]:
@@ -67,11 +68,12 @@ def _read(plain: bytes, language: Language, closing: bytes) -> Iterator[Span]:
             yield match.start(), at
 
 
-def _covered(positions: list[int], spans: list[Span]) -> int:
-    """How many of `positions` lie inside `spans`; both are in order."""
-    count, which = 0, 0
+def _covered(positions: list[int], spans: Iterator[Span]) -> int:
+    """How many of `positions` lie inside `spans`; both are in order. Takes no more spans than it needs."""
+    count = 0
+    start = end = -1
     for position in positions:
-        while which < len(spans) and spans[which][1] <= position:
-            which += 1
-        count += which < len(spans) and spans[which][0] < position
+        while end <= position and (found := next(spans, None)) is not None:
+            start, end = found
+        count += start < position < end
     return count

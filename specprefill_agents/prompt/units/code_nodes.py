@@ -54,9 +54,10 @@ _OPENERS = frozenset(["(", "[", "{"])
 
 def role_of(node: Node) -> Role:
     """What a statement is; a string that stands alone is a docstring wherever it stands."""
-    if "comment" in node.type:
+    kind = node.type
+    if "comment" in kind:
         return "comment"
-    if node.type in _IMPORTS:
+    if kind in _IMPORTS:
         return "import"
     only = node.child(0) if node.child_count == 1 else None
     return "docstring" if only is not None and only.type in _STRINGS else "statement"
@@ -64,10 +65,11 @@ def role_of(node: Node) -> Role:
 
 def is_definition(node: Node) -> bool:
     """Whether a statement defines a function or a type, an arrow function that is given a name among them."""
-    inner: Node | None = node
-    while inner is not None and inner.type in _WRAPPERS:
-        inner = inner.named_child(inner.named_child_count - 1) if inner.named_child_count else None
-    return inner is not None and inner.type in _DEFINITIONS
+    kind = node.type
+    while kind in _WRAPPERS and node.named_child_count:
+        node = node.named_children[-1]
+        kind = node.type
+    return kind in _DEFINITIONS
 
 
 def is_bracketed(node: Node) -> bool:

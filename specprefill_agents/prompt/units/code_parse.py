@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 GOOD_ERROR_SHARE = 0.02
 """A fragment with a smaller share of its characters in syntax errors is taken as it parses at first."""
 
+_SUSPECT_CHARS, _SUSPECT_ERROR_SHARE = 500, 0.18
+_MAX_VAIN_TRIES = 2
 _MAX_BLOCKS = 8
 _BRACES = re.compile(rb"[{}]")
 _SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z|preproc_")
@@ -38,11 +40,15 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A fragment's syntax tree. The fragment begins at row `shift` of it; `errors` characters are not understood."""
+    """A fragment's syntax tree. The fragment begins at row `shift` of it; `errors` characters are not understood.
+
+    One that `is_suspect` is long and little understood: it may have been slow to parse, and another try would be as slow.
+    """
 
     root: Node
     shift: int
     errors: int
+    is_suspect: bool
 
 
 def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
@@ -52,10 +58,12 @@ def parse(parser: Parser, language: Language, fragment: Fragment) -> Parsed:
     if _has_members(language, fragment):
         contexts.sort(key=lambda context: b"class" not in context[0])
     best: Parsed | None = None
+    vain = 0
     for before, after in contexts:
         tried = _parse_in(parser, before, fragment, after)
+        vain = vain + 1 if best is not None and tried.errors >= best.errors else 0
         best = tried if best is None or tried.errors < best.errors else best
-        if best.errors <= GOOD_ERROR_SHARE * len(fragment.code):
+        if best.errors <= GOOD_ERROR_SHARE * len(fragment.code) or vain == _MAX_VAIN_TRIES:
             break
     assert best is not None, "there is the plain context at least"
     return best
@@ -71,7 +79,8 @@ def _has_members(language: Language, fragment: Fragment) -> bool:
 
 def _parse_in(parser: Parser, before: bytes, fragment: Fragment, after: bytes) -> Parsed:
     root = parser.parse(before + fragment.code + after).root_node
-    return Parsed(root, before.count(b"\n"), sum(_errors(root)))
+    errors, size = sum(_errors(root)), len(fragment.code)
+    return Parsed(root, before.count(b"\n"), errors, size > _SUSPECT_CHARS and errors > _SUSPECT_ERROR_SHARE * size)
 
 
 def _steps(fragment: Fragment) -> bytes:

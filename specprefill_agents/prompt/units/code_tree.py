@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from specprefill_agents.prompt.units.code_nodes import ATTRIBUTES, BODIES, CLOSERS, TRANSPARENT, Role, is_bracketed, is_definition, role_of
 from specprefill_agents.prompt.units.code_parse import Fragment, Parsed
@@ -21,11 +21,11 @@ _MAX_HEADS = 5
 _NOT_ITEMS = TRANSPARENT | CLOSERS
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A piece of code begins at the start of `line` and stands under the mark with index `parent` (-1: under none).
 
-    Its statement ends before line `until`; `opens` tells that it is a definition, to be kept or dropped as one.
+    Its statement ends before line `until`; `opens` tells that it is a definition, to be kept or dropped as one. (Marks are
+    tuples, since a text may have a hundred thousand.)
     """
 
     line: int
@@ -97,19 +97,22 @@ class _Walk:
         """Mark the statements inside `node`; what lies between them is head or tail of the statement `around`."""
         deeper = _Place(place.depth + 1, place.in_block, place.cut_brackets)
         is_body = node.type in BODIES or (place.cut_brackets and is_bracketed(node))
+        shift, margins = self.parsed.shift, self.fragment.margins
         attribute: int | None = None
         for child in node.children:
-            row = self._row(child)
-            starts_line = self._starts_line(child, row)
-            if starts_line and child.type in ATTRIBUTES:
+            kind = child.type
+            row, column = child.start_point
+            row -= shift
+            starts_line = row < 0 or (row < len(margins) and column == margins[row])
+            if starts_line and kind in ATTRIBUTES:
                 attribute = row if attribute is None else attribute
-            elif starts_line and child.type not in _NOT_ITEMS and ((is_body and child.is_named) or "comment" in child.type):
+            elif starts_line and kind not in _NOT_ITEMS and ((is_body and child.is_named) or "comment" in kind):
                 self.statement(child, row if attribute is None else attribute, around, deeper)
                 attribute = None
-            elif place.depth < _MAX_DEPTH and (child.type in BODIES or child.type in TRANSPARENT or self._is_long(child)):
+            elif place.depth < _MAX_DEPTH and (kind in BODIES or kind in TRANSPARENT or self._is_long(child)):
                 self.inside(child, around, deeper)
-            else:
-                self.between(child, row, around)
+            elif around.after_inner:
+                self.between(kind, row if starts_line else None, around)
 
     def statement(self, node: Node, row: int, around: _Open, place: _Place) -> None:
         """Mark a statement and, when it is long, what is inside it."""
@@ -119,7 +122,7 @@ class _Walk:
             return
         role = role_of(node)
         size = node.end_byte - node.start_byte
-        defined = is_definition(node) and not place.in_block
+        defined = role == "statement" and not place.in_block and is_definition(node)
         until = self.fragment.line + min(self._row_of_end(node) + 1, len(self.fragment.margins))
         mark = self.marks.add(Mark(self.fragment.line + row, innermost(around.heads), role, until, defined))
         if role == "statement" and size > self.limits.max_chars and node.child_count and place.depth < _MAX_DEPTH:
@@ -127,28 +130,21 @@ class _Walk:
             place = _Place(place.depth, in_block, cut_brackets=size > 2 * self.limits.max_chars)
             self.inside(node, _Open(around.heads, mark, mark), place)
 
-    def between(self, node: Node, row: int, around: _Open) -> None:
-        """A token after an inner statement: closing brackets stay with that statement, anything else heads what follows."""
-        if not around.after_inner:
-            return
-        if around.tail is None and self._starts_line(node, row):
+    def between(self, kind: str, row: int | None, around: _Open) -> None:
+        """A token after an inner statement, which begins the line of `row` or none: closing brackets stay with that statement,
+        anything else heads what follows."""
+        if around.tail is None:
             around.tail = row
-        if around.tail is None or node.type in CLOSERS:
+        if around.tail is None or kind in CLOSERS:
             return
         parent = innermost(around.outer) if around.first is None else around.first
         head = self.marks.add(Mark(self.fragment.line + around.tail, parent))
         around.head = None if around.first is None else head
         around.after_inner, around.tail = False, None
 
-    def _row(self, node: Node) -> int:
-        return node.start_point[0] - self.parsed.shift
-
     def _row_of_end(self, node: Node) -> int:
         row, column = node.end_point
         return row - self.parsed.shift - (column == 0)
-
-    def _starts_line(self, node: Node, row: int) -> bool:
-        return row < 0 or (row < len(self.fragment.margins) and node.start_point[1] == self.fragment.margins[row])
 
     def _is_long(self, node: Node) -> bool:
         return node.end_byte - node.start_byte > self.limits.max_chars and node.child_count > 0

@@ -80,13 +80,13 @@ def _parts(lines: Sequence[str]) -> Iterator[tuple[_Part, int]]:
     """What each line is, with a number that tells one file's or hunk's lines from the next one's."""
     number, sides, old, new = 0, 1, 0, 0
     for at, line in enumerate(lines):
-        hunk = _HUNK.match(line)
+        hunk = _HUNK.match(line) if line.startswith("@@") else None
         if hunk is not None:
             number += 1
             sides = len(line) - len(line.lstrip("@")) - 1
             old, new = (int(hunk[side] or 1) if sides == 1 else len(lines) for side in ("old", "new"))
             yield "hunk", number
-        elif _is_name(lines, at):
+        elif line.startswith(("--- ", "+++ ")) and _is_name(lines, at):
             number += line.startswith("---")
             old = new = 0
             yield "names", number

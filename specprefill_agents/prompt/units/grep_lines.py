@@ -36,14 +36,21 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _COLOUR = r"(?:\x1b\[[\d;]*[mK])*"
 _NAME = rf"{_COLOUR}((?:[A-Za-z]:[\\/])?[^\s:\x1b][^:\n\x1b]{{0,{PATH_CHARS}}}){_COLOUR}:{_COLOUR}"
 _NUMBERED_HIT = re.compile(rf"{_NAME}(?P<line>\d{{1,9}}){_COLOUR}:")
-_HIT = re.compile(_NAME)
+_HIT = re.compile(_NAME + r"(?!:)")
 _CONTEXT = re.compile(r"-\d{1,9}-")
 _NUMBERED = re.compile(rf"[^\S\n]*(?:Line )?{_COLOUR}(\d{{1,9}}){_COLOUR}([:|-])")
+_IS_TIME = re.compile(r"=|\d-\d\d[T_]?\d\d\Z")
 _COMPLAINT = re.compile(r"(?:\d+:)?\s*(?:fatal )?(?:error|warning|note|info)\b|\s*\w*(?:Error|Warning|Exception)\b")
-_ROOTED = re.compile(r"(?:[A-Za-z]:[\\/]|[~.]{0,2}/)[^:*?\"<>|\n]+\Z")
+_ROOTED = re.compile(r"(?:[A-Za-z]:[\\/]|[~.]{0,2}/(?![/\s]))(?!(?:\S* ){5})(?!.* /)[^:*?\"<>|\n]+\Z")
 _PATH = re.compile(r"[^\s:*?\"'<>|,;=(){}\[\]`]+\Z")
 _EXTENSION = re.compile(r"[^\s/]\.[A-Za-z][A-Za-z0-9_]{0,9}\Z|/\Z|\A\.\w")
-_LONG_LISTING = re.compile(r"[-dlcbps][-rwxsStT]{9}[.+@]?\s|total \d+\s*\Z")
+_LONG_LISTING = re.compile(
+    r"[-dlcbps][-rwxsStT]{9}[.+@]?\s|total \d+\s*\Z|\d\d[/.]\d\d[/.]\d{4}\s+\d\d:\d\d(?: [AP]M)?\s+(?:<\w+>|[\d.,]+)\s+\S"
+)
+_BLOB = re.compile(r"[A-Za-z0-9+/]{48,}={0,2}\Z")
+_CHANGE_OF_CLASS = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])")
+MAX_CHANGES = 0.25
+"""Share of the characters behind which lower case, upper case and digits change, above which a line is encoded data."""
 
 
 def form_of(sample: Sequence[str]) -> Form | None:
@@ -55,7 +62,7 @@ def form_of(sample: Sequence[str]) -> Form | None:
         return "hits"
     if _are_headed(lines):
         return "headed"
-    return "paths" if _is_most(is_path(line) or _is_heading(line) or bool(_LONG_LISTING.match(line)) for line in lines) else None
+    return "paths" if _are_paths(lines) else None
 
 
 def read_lines(text: str, form: Form) -> Iterator[Line]:
@@ -70,12 +77,19 @@ def is_path(line: str) -> bool:
     line = line.strip()
     if _ROOTED.match(line):
         return True
+    if _BLOB.match(line) and len(_CHANGE_OF_CLASS.findall(line)) > MAX_CHANGES * len(line):
+        return False
     return bool(_PATH.match(line)) and ("/" in line or bool(_EXTENSION.search(line)))
 
 
 def _is_most(verdicts: Iterable[bool]) -> bool:
     found = list(verdicts)
     return sum(found) >= MIN_SHARE * len(found)
+
+
+def _are_paths(lines: Sequence[str]) -> bool:
+    entries = [is_path(line) or bool(_LONG_LISTING.match(line)) for line in lines]
+    return 2 * sum(entries) >= len(lines) and _is_most(is_entry or _is_heading(line) for is_entry, line in zip(entries, lines, strict=True))
 
 
 def _are_hits(lines: Sequence[str]) -> bool:
@@ -111,7 +125,7 @@ def _are_headed(lines: Sequence[str]) -> bool:
 
 def _names_file(name: str) -> bool:
     """Whether what stands before `:12:` can be a file: `Makefile` can, a time of day cannot."""
-    return is_path(name) or (" " not in name and not name[0].isdigit())
+    return is_path(name) or (" " not in name and not name[0].isdigit() and not _IS_TIME.search(name))
 
 
 def _is_name(line: str) -> bool:

@@ -6,12 +6,12 @@ Knows no content kind. A unit ends with the white space that follows it, so join
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from specprefill_agents.types import Span, Unit
 
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？．][」』”’）]*\s*|;\s+")
+# A lone carriage return begins a line anew, as progress bars do: what stands before it was complete.
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？．][」』”’）]*\s*|;\s+|\r(?!\n)")
 _SOFT_BREAK = re.compile(r"[\s,;:}\])>|]")
 
 
@@ -21,19 +21,36 @@ def split_lines(text: str, min_chars: int, max_chars: int) -> list[Unit]:
     A line longer than `max_chars` is cut after sentences; a sentence longer than twice that is cut after white space or
     punctuation. Shorter pieces join the next one, but never across a blank line.
     """
-    pieces = (piece for line in _lines(text) for piece in _sentences(text, line, max_chars))
-    return [Unit(start, end) for start, end in _merge(text, pieces, min_chars, max_chars)]
+    units: list[Unit] = []
+    held, end, breaks = 0, 0, 0  # the unit in the making, and the line breaks in the white space that it ends with
+    for start, stop, is_blank in _pieces_of(text, max_chars):
+        is_short = end - held < min_chars and stop - held <= max_chars and breaks < 2
+        if end > held and not is_blank and not is_short:
+            units.append(Unit(held, end))
+            held = start
+        ends_line = text[stop - 1] == "\n"
+        breaks = breaks + ends_line if is_blank else int(ends_line)
+        end = stop
+    if end > held:
+        units.append(Unit(held, end))
+    return units
 
 
-def _lines(text: str) -> Iterator[Span]:
-    return (match.span() for match in _LINE.finditer(text))
+def _pieces_of(text: str, max_chars: int) -> Iterator[tuple[int, int, bool]]:
+    """Lines, and the pieces of long ones: where each starts and ends, and whether it is blank."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        if end - start <= max_chars:
+            yield start, end, text[start].isspace() and text[start:end].isspace()
+        else:
+            for piece, stop in _sentences(text, (start, end), max_chars):
+                yield piece, stop, text[piece:stop].isspace()
+        start = end
 
 
 def _sentences(text: str, line: Span, max_chars: int) -> Iterator[Span]:
     start, end = line
-    if end - start <= max_chars:
-        yield line
-        return
     for match in _SENTENCE_END.finditer(text, start, end):
         yield from _pieces(text, (start, match.end()), max_chars)
         start = match.end()
@@ -53,24 +70,3 @@ def _pieces(text: str, sentence: Span, max_chars: int) -> Iterator[Span]:
         yield start, cut
         start = cut
     yield start, end
-
-
-def _merge(text: str, pieces: Iterable[Span], min_chars: int, max_chars: int) -> Iterator[Span]:
-    held: Span | None = None
-    for start, end in pieces:
-        if held is None:
-            held = (start, end)
-            continue
-        is_blank = text[start:end].isspace()
-        is_short = held[1] - held[0] < min_chars and end - held[0] <= max_chars
-        if is_blank or (is_short and not _ends_paragraph(text, held)):
-            held = (held[0], end)
-        else:
-            yield held
-            held = (start, end)
-    if held is not None:
-        yield held
-
-
-def _ends_paragraph(text: str, span: Span) -> bool:
-    return re.search(r"\n[^\S\n]*\n\s*\Z", text[span[0] : span[1]]) is not None

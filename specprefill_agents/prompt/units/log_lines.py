@@ -33,13 +33,16 @@ _DATE = (
     rf"|(?:{_DAY},?\ )?{_MONTH}\ {{1,2}}\d{{1,2}}(?:,?\ \d{{4}})?)"
 )
 _STAMP = (
-    rf"(?:{_DATE}[T\ :,]{{1,2}}{_CLOCK}|\d{{1,2}}:\d{{2}}:\d{{2}}(?:[.,]\d{{1,9}})?|\[\ *\d{{1,9}}\.\d{{3,9}}\]|[IWEF]\d{{4}}\ {_CLOCK})"
+    rf"(?:{_DATE}[T\ :,]{{1,2}}{_CLOCK}|(?:\d\d-\d\d\ )?\d{{1,2}}:\d{{2}}:\d{{2}}(?:[.,]\d{{1,9}})?|\[\ *\d{{1,9}}\.\d{{3,9}}\]"
+    rf"|[IWEF]\d{{4}}\ {_CLOCK}|1\d{{9}}\.\d{{3,6}}\ )"
 )
 _LEVEL_NAME = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|CRITICAL|FATAL|SEVERE|PASSED|FAILED|FAIL|SKIPPED|XFAIL)"
 
 # A stamp that a separator follows at once is the first cell of a table, not the beginning of an entry.
 _START = rf"""
-    (?:[\w.-]{{1,60}}\ *\|\ |\[[\w./-]{{1,80}}\]\ )? [\[(<]? {_STAMP} (?![\d,;\t]|:\d)
+    (?:(?:\d{{1,4}}\|)?[\w.-]{{1,60}}\ *\|\ |\[[\w./-]{{1,80}}\]\ |<\d{{1,3}}>\d?\ |\d{{1,7}}:[A-Z]\ |[A-Z],\ )?
+    [\[(<]? {_STAMP} (?![\d,;\t]|:\d)
+  | [a-z][\w.-]{{1,60}}\ {_DATE}[T\ ]{_CLOCK}(?::\ |\ )
   | [\w.:-]{{1,60}}\ [^\s]{{1,60}}\ [^\s]{{1,60}}\ \[\d{{2}}/{_MONTH}/\d{{4}}:
   | [\[<(]? {_LEVEL_NAME} [\]>)]? (?:[:\s|]|$)
   | (?:error|warning|fatal|info|debug) (?:\[\w{{1,20}}\])? :[ ]
@@ -47,13 +50,16 @@ _START = rf"""
   | (?:time|ts|level|lvl)=
   | (?:[A-Za-z]:)? [^\s:()]{{1,200}} (?::\d+(?::\d+)?|\(\d+(?:,\d+)?\)) :?\ {{1,2}} (?:fatal\ )? (?:error|warning|note)\b
   | [^\s:]{{1,200}}::[^\s]{{1,200}}\ (?:PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b
+  | ===\ (?:RUN|PAUSE|CONT)\  | ---\ (?:PASS|FAIL|SKIP):\  | (?:not\ )?ok\ \d{{1,6}}\b
+  | (?:test\ [^\s]{{1,200}}|\w{{1,200}}\ \([\w.]{{1,200}}\))\ \.\.\.[ ]
 """
 _TRACE = r"""
     Traceback\ \(most\ recent\ call\ last\): | Exception\ in\ thread\  | panic:\  | fatal\ error:[ ]
   | goroutine\ \d+\ \[ | thread\ '[^'\n]{0,100}'\ (?:\(\d+\)\ )?panicked\ at | Unhandled\ exception\b | Uncaught[ ]
 """
 _FRAME = r"""
-    [^\S\n]+ (?: at\ [^\s] | File\ " | \d{1,4}:\ +(?:0x|rust_|__|<|\w+::|main\b) | from\ [^\s]{1,200}:\d | [^\s]{1,200}:\d+\ \+0x )
+    [^\S\n]+ (?: at\ [^\s] | File\ " | \d{1,4}:\ +(?:0x|rust_|__|<(?=[^\n]{0,300}>::)|\w+::|main\b)
+    | from\ [^\s]{1,200}:\d | [^\s]{1,200}:\d+\ \+0x )
   | at\ [\w$.<>/]{1,200}\( | File\ "[^"\n]{1,300}",\ line\ \d | \#\d{1,4}\ +[^\s]
 """
 _CONTINUED = r"""
@@ -84,7 +90,8 @@ _LEVELS = "|".join(_LEVEL_LIFTS)
 _LEVEL = re.compile(rf"\b(?P<upper>{_LEVELS.upper()})\b|(?:[\[<(]|(?:level|lvl|severity)\"?[=:] ?\"?)(?P<lower>{_LEVELS})\b")
 _TROUBLE = re.compile(
     r"(?<!\bno )(?<!\b0 )(?<!without )"
-    r"(?:\b(?i:errors?|fatal|exceptions?|fail(?:ed|ures?)|panic(?:ked)?|aborted|crashed|refused|denied|killed)\b|[a-z](?:Error|Exception)\b)"
+    r"(?:\b(?i:errors?|fatal|exceptions?|fail(?:ed|ures?)|panic(?:ked)?|aborted|crashed|refused|denied|killed|not ok)\b"
+    r"|[a-z](?:Error|Exception)\b)"
     r"(?!\"?[=:] ?0\b)|\" 5\d\d "
 )
 _UNEASE = re.compile(r"(?i:\b(?:warn(?:ings?)?|deprecated|retry(?:ing)?|timed out|timeout)\b)|\" 4\d\d ")

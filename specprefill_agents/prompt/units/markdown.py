@@ -39,6 +39,7 @@ _EVIDENCE = (  # what is looked for, what each find says, how many finds count
     (re.compile(r"(?<!`)`[^`\n]+`(?!`)"), 1, 1),
 )
 _FENCED = re.compile(r"^[ \t]*(```|~~~)[^`\n]*\n(?:.*?^[ \t]*\1[ \t]*$|.*)", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _MARKED = re.compile(r"[ \t]*(?:#{1,6} |[-*+>|] ?|\d{1,3}[.)] )")
 _NO_MARKDOWN = re.compile(  # a line of a diff, or one with which only a program begins a line
     r"^(?:@@ |diff --git |\+\+\+ \S|#!|#(?:include|define|ifndef)\b|[ \t]*/\*|\"\"\"|(?:async )?def \w+\(|class \w+[(:])"
@@ -192,14 +193,30 @@ class _Writer:
 
 def looks_like_markdown(text: str) -> bool:
     """Whether a sample shows at least two marks of Markdown and its other lines are words, not code, settings or a diff."""
+    outside, fences = _outside_fences(text)
+    found = _evidence(outside)
+    return found >= 0 and 3 * fences + found >= _ENOUGH_EVIDENCE
+
+
+def looks_like_fenced_markdown(text: str) -> bool:
+    """Whether a sample is Markdown with a heading that shows code in fences: more code than words, it may be."""
+    outside, fences = _outside_fences(text)
+    return fences > 0 and _evidence(outside) > 0 and _HEADING.search(outside) is not None
+
+
+def _outside_fences(text: str) -> tuple[str, int]:
+    """What a sample holds outside fences, and how many of them there are."""
     sample = text if len(text) <= _SAMPLE_CHARS else text[:_SAMPLE_CHARS] + text[-_SAMPLE_CHARS // 4 :]
-    outside, fences = _FENCED.subn("", sample)
+    return _FENCED.subn("", sample)
+
+
+def _evidence(outside: str) -> int:
+    """How much speaks for Markdown; -1 where the lines are not words, or a program's or a diff's."""
     if _NO_MARKDOWN.search(outside):
-        return False
+        return -1
     written = [line for line in outside.splitlines() if line and not line.isspace()]
     foreign = sum(_CODE.search(line) is not None or _SETTING.match(line) is not None for line in written)
     wordy = sum(line.count(" ") >= _WORDY_SPACES or not line.isascii() or _MARKED.match(line) is not None for line in written)
     if 4 * foreign > len(written) or 5 * wordy < 3 * len(written):
-        return False
-    evidence = sum(weight * min(len(sign.findall(outside)), most) for sign, weight, most in _EVIDENCE)
-    return 3 * fences + evidence >= _ENOUGH_EVIDENCE
+        return -1
+    return sum(weight * min(len(sign.findall(outside)), most) for sign, weight, most in _EVIDENCE)

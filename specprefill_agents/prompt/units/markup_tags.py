@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 TagKind: TypeAlias = Literal["open", "close", "empty", "raw", "aside"]
 """`raw`: a whole element, or a CDATA section, whose content is no markup. `aside`: comment, declaration, processing instruction."""
@@ -22,9 +21,8 @@ _TAG = re.compile(r"<(/?)([^\W\d][\w:.-]*)(?:[^<>\"']*(?:\"[^\"<]*\"[^<>\"']*|'[
 _ASIDES = (("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", ">"), ("<!", ">"))
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """`text[start:end]`, of a raw element all of it. `name` as written, "" for what has none."""
+class Tag(NamedTuple):
+    """`text[start:end]`, of a raw element all of it. `name` as written, "" for what has none. (A tuple: there may be many.)"""
 
     kind: TagKind
     name: str

@@ -13,7 +13,9 @@ from specprefill_agents.prompt.units.filled_blocks import FilledBlocks
 from specprefill_agents.prompt.units.layout import Layout, LayoutBuilder, Limits
 from specprefill_agents.prompt.units.paragraphs import gathered, paragraphs, unwrapped
 from specprefill_agents.prompt.units.sentences import sentence_units, weight
-from specprefill_agents.prompt.units.transcript import Turn, speaker_turns
+from specprefill_agents.prompt.units.transcript import Turn, looks_like_transcript, speaker_turns
+
+__all__ = ["add_paragraphs", "looks_like_prose", "looks_like_transcript", "split_prose", "split_transcript"]
 
 _SAMPLE_CHARS = 4_000
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?:\s|\Z)|[。！？।۔؟።។။]|[\u0e00-\u0eff] ")
@@ -40,8 +42,17 @@ def looks_like_prose(text: str) -> bool:
 
 
 def split_prose(text: str, limits: Limits) -> Layout:
-    """Sentences in blocks that are paragraphs or speaker turns; of a long turn, each unit drags the speaker's label along."""
+    """Sentences in blocks that are paragraphs, or a transcript where `text` turns out to be one."""
+    return _layout(text, speaker_turns(text), limits)
+
+
+def split_transcript(text: str, limits: Limits) -> Layout | None:
+    """Sentences in blocks that are speaker turns; of a long turn, each unit drags the speaker's label along."""
     turns = speaker_turns(text)
+    return _layout(text, turns, limits) if turns else None
+
+
+def _layout(text: str, turns: Sequence[Turn], limits: Limits) -> Layout:
     builder = LayoutBuilder("transcript" if turns else "prose")
     add_paragraphs(FilledBlocks(builder, limits), text, turns[0].start if turns else len(text), limits)
     shared = limits.block_chars // 2  # short turns of several speakers share a block, a long one has its own

@@ -65,6 +65,6 @@ class PartList:
         if not lines:
             return
         self._end += sum(map(len, lines))
-        if self.parts and not any(line.strip() for line in lines):
+        if self.parts and all(map(str.isspace, lines)):
             role = self.parts.pop().role
         self.parts.append(Part(role, self._end))
