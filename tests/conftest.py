@@ -15,7 +15,8 @@ from hypothesis import settings
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, pulled_directory
 
-# `--hypothesis-profile=thorough` is for runs by hand; no profile has a deadline, since machines differ.
+# `--hypothesis-profile=thorough` is for runs by hand (`tests/invariants.py` makes more of it); no profile has a deadline, since
+# machines differ.
 settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("default")

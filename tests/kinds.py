@@ -1,65 +1,170 @@
-"""Generated texts of every content kind, as tools return them."""
+"""Generated texts of every content kind, as tools return them: the same kind, seed and size give the same text in any process.
+
+A text is worked out from its seed, not drawn piece by piece, which would cost more than all that is tested with it. The
+size is the number of pieces beyond the least, and pieces do not depend on it: a failing example shrinks to few of them.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
-NAMES = st.sampled_from("harbour sawmill lantern orchard ferry granary beacon quarry meadow viaduct".split())
-WORDS = st.lists(NAMES, min_size=3, max_size=12).map(" ".join)
-NUMBERS = st.integers(0, 9999)
-SENTENCES = WORDS.map(lambda words: f"{words.capitalize()} was repaired before winter. ")
-SCALARS = st.one_of(NUMBERS, WORDS, st.booleans(), st.none(), st.text(max_size=12), st.floats(allow_nan=False, allow_infinity=False))
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(NAMES, inner, max_size=5)), max_leaves=25
-)
-RECORDS = st.lists(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5), min_size=2, max_size=25)
+from tests.units.code_samples import FILES
+
+PLACES = tuple("harbour sawmill lantern orchard ferry granary beacon quarry meadow viaduct".split())
+NAMES = st.sampled_from(PLACES)
+ODD_SIGNS = "é日本語の章😀👨\u200d👩ß\"'\\/{}[]<>&#|,;:\t\n\r\x00\x1b\u2028\u202e\ufeff\u0301\ud800\udfff…"
+LEVELS = ("INFO", "WARNING", "ERROR", "DEBUG")
+CJK = ("港の朝は静かです。", "船は夜明けに出ます。", "潮汐表记录了每天的水位。", "渔船在清晨出海。", "등대는 밤에 빛난다. ")
 
 
-def _many(line: st.SearchStrategy[str], least: int = 6, most: int = 60) -> st.SearchStrategy[str]:
-    return st.lists(line, min_size=least, max_size=most).map("".join)
+@dataclass(frozen=True)
+class Form:
+    """How a text of one kind is put together: its pieces, how many it has at least, and what is made of them.
+
+    `whole` gets the pieces and the text's style, an integer in [0, 12).
+    """
+
+    piece: Callable[[Random], Any]
+    least: int
+    whole: Callable[[Sequence[Any], int], str]
 
 
-def _function(name: str, number: int, words: str) -> str:
-    body = f"    total = value + {number}\n    if total > 3:\n        return total\n    return None\n\n\n"
-    return f'def {name}_{number}(value):\n    """{words.capitalize()}."""\n{body}'
+def text_of(kind: str, seed: int, size: int) -> str:
+    """A text of `kind` of `size` pieces more than the least that it takes to be recognised."""
+    source = Random(seed)
+    form, style = FORMS[kind], source.randrange(12)
+    return form.whole([form.piece(source) for _ in range(form.least + size)], style)
 
 
-FUNCTIONS = st.builds(_function, NAMES, NUMBERS, WORDS)
-TURNS = st.builds(lambda name, words: f"{name}: {words}. And then we go on.\n", st.sampled_from(["Ann", "Bo", "Project Manager"]), WORDS)
-ENTRIES = st.builds(
-    lambda second, level, words: f"2026-03-04 10:11:{second:02d},123 {level} service.{words.split()[0]}: {words}\n",
-    st.integers(0, 59),
-    st.sampled_from(["INFO", "WARNING", "ERROR", "DEBUG"]),
-    WORDS,
-)
-HITS = st.builds(lambda name, number, words: f"src/{name}.py:{number}:    {words} = 1\n", NAMES, st.integers(1, 400), WORDS)
-SECTIONS = st.builds(
-    lambda name, words, code: f"## {name.title()}\n\n{words}.\n\n- {words}\n- `{name}` is new\n\n```\n{code}\n```\n\n", NAMES, WORDS, WORDS
-)
-ITEMS = st.builds(lambda name, words: f'<li class="{name}"><a href="/{name}">{words}</a></li>\n', NAMES, WORDS)
-HUNKS = st.builds(
-    lambda number, words: f"@@ -{number},3 +{number},3 @@ def f():\n context line\n-    {words}\n+    {words} again\n context line\n",
-    st.integers(1, 900),
-    WORDS,
-)
-ROWS = st.builds(lambda name, a, b: f"{name},{a},{b}\n", NAMES, NUMBERS, NUMBERS)
-BLOCKS = st.builds(lambda number, name, words: f"- id: {number}\n  name: {name}\n  note: {words}\n", NUMBERS, NAMES, WORDS)
+def words(source: Random, least: int = 3, most: int = 10) -> str:
+    """Some place names."""
+    return " ".join(source.choices(PLACES, k=source.randint(least, most)))
 
+
+def _string(source: Random) -> str:
+    if source.random() < 0.6:
+        return words(source, 1, 8)
+    return "".join(source.choices(ODD_SIGNS, k=source.randrange(12)))
+
+
+def _value(source: Random, depth: int = 0) -> Any:
+    pick = source.random() + 0.15 * depth
+    if pick < 0.15:
+        return [_value(source, depth + 1) for _ in range(source.randrange(6))]
+    if pick < 0.3:
+        return _record(source, depth + 1)
+    return source.choice([source.randrange(10_000), source.random() * 1e9, source.random() < 0.5, None, _string(source), _string(source)])
+
+
+def _record(source: Random, depth: int = 1) -> dict[str, Any]:
+    return {name: _value(source, depth) for name in source.sample(PLACES, source.randint(1, 5))}
+
+
+def _json(records: Sequence[Any], style: int) -> str:
+    value = records if style % 3 else {"total": len(records), "next": None, "items": records}
+    return json.dumps(value, indent=(None, 2, 1, "\t")[style // 3], ensure_ascii=style % 2 == 0)
+
+
+def _printed(records: Sequence[Any], style: int) -> str:
+    return repr(records) if style % 2 else "".join(f"{record!r}\n" for record in records)
+
+
+def _block(source: Random) -> str:
+    return f"- id: {source.randrange(10_000)}\n  name: {source.choice(PLACES)}\n  note: {words(source)}\n"
+
+
+def _function(source: Random) -> str:
+    head = f'def {source.choice(PLACES)}_{source.randrange(1000)}(value):\n    """{words(source).capitalize()}."""\n'
+    body = f"    total = value + {source.randrange(100)}\n    if total > 3:\n        return total\n"
+    return head + (body if source.random() < 0.7 else f"    return {source.choices(PLACES, k=4)!r}\n") + "\n\n"
+
+
+def _code(pieces: Sequence[str], style: int) -> str:
+    """Python from the pieces or, now and then, a file in another language: those take ten times as long to parse."""
+    return "".join(pieces) if style < 10 else list(FILES.values())[len(pieces) % len(FILES)]
+
+
+def _turn(source: Random) -> str:
+    return f"{source.choice(('Ann', 'Bo', 'Project Manager'))}: {words(source)}. And then we go on.\n"
+
+
+def _paragraph(source: Random) -> str:
+    if source.random() < 0.15:
+        return "".join(source.choices(CJK, k=source.randint(2, 8)))
+    return "".join(f"{words(source).capitalize()} was repaired before winter. " for _ in range(source.randint(2, 5)))
+
+
+def _entry(source: Random) -> str:
+    level, said = source.choice(LEVELS), words(source)
+    trace = '  File "/srv/app.py", line 3, in run\n    go()\n' * source.randint(1, 3)
+    after = f"Traceback (most recent call last):\n{trace}ValueError: {said}\n" if level == "ERROR" and source.random() < 0.4 else ""
+    return f"2026-03-04 10:11:{source.randrange(60):02d},123 {level} service.{source.choice(PLACES)}: {said}\n{after}"
+
+
+def _hit(source: Random) -> str:
+    return f"src/{source.choice(PLACES)}.py:{source.randint(1, 400)}:    {words(source)} = 1\n"
+
+
+def _section(source: Random) -> str:
+    name, said = source.choice(PLACES), words(source)
+    table = f"| place | count |\n|---|---|\n| {name} | {source.randrange(99)} |\n| {said} | 3 |\n\n" if source.random() < 0.3 else ""
+    return f"## {name.title()}\n\n{said}.\n\n- {said}\n- `{name}` is new\n\n{table}```\n{words(source)}\n```\n\n"
+
+
+def _item(source: Random) -> str:
+    name = source.choice(PLACES)
+    return f'<li class="{name}"><a href="/{name}">{words(source)}</a></li>\n'
+
+
+def _hunk(source: Random) -> str:
+    line, said = source.randint(1, 900), words(source)
+    return f"@@ -{line},3 +{line},3 @@ def f():\n context line\n-    {said}\n+    {said} again\n context line\n"
+
+
+def _row(source: Random) -> tuple[str, int, int]:
+    return source.choice(PLACES), source.randrange(10_000), source.randrange(100)
+
+
+def _table(rows: Sequence[tuple[str, int, int]], style: int) -> str:
+    every = [("place", "first", "second"), *rows]
+    if style % 4 == 0:
+        return "".join(f"{a:<12}  {b:>8}  {c:>8}\n" for a, b, c in every)
+    if style % 4 == 1:
+        return "".join(f"| {a} | {b} | {c} |\n" + "|---|---|---|\n" * (a == "place") for a, b, c in every)
+    mark = ",\t"[style % 2]
+    return "".join(f"{a}{mark}{b}{mark}{c}\n" for a, b, c in every)
+
+
+def _joined(before: str = "", after: str = "", between: str = "") -> Callable[[Sequence[str], int], str]:
+    return lambda pieces, style: before + between.join(pieces) + after
+
+
+FORMS = {
+    "json": Form(_record, 2, _json),
+    "json lines": Form(_record, 2, lambda records, style: "".join(json.dumps(record) + "\n" for record in records)),
+    "printed": Form(_record, 2, _printed),
+    "records": Form(_block, 4, _joined()),
+    "code": Form(_function, 2, _code),
+    "transcript": Form(_turn, 8, _joined()),
+    "prose": Form(_paragraph, 2, _joined(between="\n\n")),
+    "log": Form(_entry, 5, _joined()),
+    "grep": Form(_hit, 5, _joined()),
+    "markdown": Form(_section, 2, _joined("# Notes\n\n")),
+    "markup": Form(_item, 5, _joined("<html><body><ul>\n", "</ul></body></html>\n")),
+    "diff": Form(_hunk, 1, _joined("diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n")),
+    "table": Form(_row, 6, _table),
+}
+"""Content kind -> how its texts are made."""
+
+SEEDS = st.integers(0, 2**32)
 BY_KIND: dict[str, st.SearchStrategy[str]] = {
-    "json": st.one_of(RECORDS.map(json.dumps), RECORDS.map(lambda value: json.dumps(value, indent=2, ensure_ascii=False))),
-    "json lines": RECORDS.map(lambda records: "".join(json.dumps(record) + "\n" for record in records)),
-    "printed": RECORDS.map(repr),
-    "records": _many(BLOCKS),
-    "code": _many(FUNCTIONS, 3, 20),
-    "transcript": _many(TURNS, 12),
-    "prose": st.lists(_many(SENTENCES, 2, 9), min_size=2, max_size=8).map("\n\n".join),
-    "log": _many(ENTRIES, 12),
-    "grep": _many(HITS, 12),
-    "markdown": _many(SECTIONS, 3, 12).map(lambda text: "# Notes\n\n" + text),
-    "markup": _many(ITEMS, 8).map(lambda items: f"<html><body><ul>\n{items}</ul></body></html>\n"),
-    "diff": _many(HUNKS, 2, 15).map(lambda hunks: "diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n" + hunks),
-    "table": _many(ROWS, 10).map(lambda rows: "place,first,second\n" + rows),
+    kind: st.builds(partial(text_of, kind), SEEDS, st.integers(0, 40 if form.least > 3 else 16)) for kind, form in FORMS.items()
 }
 """Content kind -> texts of it, long enough to be recognised."""

@@ -14,11 +14,12 @@ from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.prompt.render import gap_marks, render
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, layout_of
 from specprefill_agents.prompt.units.layout import check_layout
-from tests.kinds import BY_KIND, NAMES
+from tests.kinds import BY_KIND, NAMES, text_of
 from tests.strategies import RATIOS
 
 COUNTER = counter_for("o200k_base")
 FEW = settings(max_examples=max(15, settings().max_examples // 6))  # thirteen kinds each: fewer of each in a normal run
+AS_JSON = ("json lines", "printed", "records")
 
 
 def compressed(text: str, query: str, ratio: float) -> tuple[Compressor, CompressedSegment]:
@@ -29,6 +30,15 @@ def compressed(text: str, query: str, ratio: float) -> tuple[Compressor, Compres
 
 def texts_of(kind: str) -> st.SearchStrategy[str]:
     return st.one_of(BY_KIND[kind], st.builds(lambda text, cut: text[:cut], BY_KIND[kind], st.integers(0, 4_000)))
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_generated_texts_are_recognised_as_what_they_are_and_the_same_every_time(kind: str) -> None:
+    made = [text_of(kind, seed, seed % 12) for seed in range(30)]
+    assert made == [text_of(kind, seed, seed % 12) for seed in range(30)]
+    assert len(set(made)) >= 20
+    found = [layout_of(text, DEFAULT_LIMITS).kind for text in made]
+    assert found.count("json" if kind in AS_JSON else kind) >= 27
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
