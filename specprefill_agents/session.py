@@ -15,7 +15,7 @@ from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import ConfigError, SpecPrefillError
 from specprefill_agents.types import CompressedSegment, CompressionResult, GapForm, MarkStyle, Outcome, Segment, Usage
 
-VERSION = 2
+VERSION = 3
 """Of the serialized form."""
 
 
@@ -67,8 +67,9 @@ class Session:
                     self._compressor.audit.record("original", {"id": decision.original_id, "fallback_reason": str(error)})
 
     def _key(self, segment: Segment) -> str:
+        # With their lengths, so that nothing a name or an id contains can pass for the end of it.
         parts = (self._compressor.fingerprint, segment.kind, segment.name or "", segment.id or "", segment.text)
-        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def to_dict(self) -> dict[str, Any]:
         """The session as plain JSON types; holds spans and counts, no text."""
