@@ -21,7 +21,7 @@ from specprefill_agents.accounting.tokens import TokenCounter, counter_for
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.errors import NotKeptError, ScoringError
-from specprefill_agents.observe.audit import AuditLog, LoggingAudit
+from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit
 from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
 from specprefill_agents.prompt.render import gap_marks, render
 from specprefill_agents.prompt.segments import protection_reason
@@ -88,7 +88,7 @@ class Compressor:
         self.config = config or CompressionConfig()
         self.draft = resolve_draft(draft)
         self.counter = counter or counter_for(self.config.target_tokenizer)
-        self.audit: AuditLog = audit or LoggingAudit()
+        self.audit: AuditLog = SafeAudit(audit or LoggingAudit())
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{self.draft}"
         disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
         self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)

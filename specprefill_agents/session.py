@@ -63,8 +63,9 @@ class Session:
                 self._kept.add(decision.original_id)
                 try:
                     self._compressor.keep_original(segment.text, decision)
-                except SpecPrefillError as error:
-                    self._compressor.audit.record("original", {"id": decision.original_id, "fallback_reason": str(error)})
+                except Exception as error:
+                    reason = str(error) if isinstance(error, SpecPrefillError) else type(error).__name__
+                    self._compressor.audit.record("original", {"id": decision.original_id, "fallback_reason": reason})
 
     def _key(self, segment: Segment) -> str:
         # With their lengths, so that nothing a name or an id contains can pass for the end of it.

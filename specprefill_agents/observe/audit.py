@@ -48,6 +48,21 @@ class JsonlAudit:
             logger.warning("audit record lost (%s): %s", error, json.dumps(row, ensure_ascii=True, default=str))
 
 
+class SafeAudit:
+    """Hands records on to another log; one that it fails to keep is reported to the logger, and stops nothing."""
+
+    def __init__(self, inner: AuditLog) -> None:
+        self._inner = inner
+
+    def record(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Keep one record; never raises."""
+        try:
+            self._inner.record(event, fields)
+        except Exception as error:
+            row = json.dumps({"event": event, **fields}, ensure_ascii=True, default=str)
+            logger.warning("audit record lost (%s): %s", type(error).__name__, row)
+
+
 class SilentAudit:
     """Keeps no records: for callers that say themselves what happened, such as the command line."""
 
