@@ -1,6 +1,7 @@
 """Session: the only holder of state across agent steps. A decision, once made, is frozen; what was sent stays sent.
 
-Decisions are found by content, never by position: hash of kind, name, id, text and the compressor's fingerprint.
+Decisions are found by content, never by position: hash of kind, name, id, text, what of it must be kept, and the compressor's
+fingerprint.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Session:
 
     def _key(self, segment: Segment) -> str:
         # With their lengths, so that nothing a name or an id contains can pass for the end of it.
-        parts = (self._compressor.fingerprint, segment.kind, segment.name or "", segment.id or "", segment.text)
+        keep = " ".join(f"{start}-{end}" for start, end in segment.keep)
+        parts = (self._compressor.fingerprint, segment.kind, segment.name or "", segment.id or "", keep, segment.text)
         return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hypothesis import settings
 from specprefill_agents import CompressionConfig, CompressionResult, Compressor, Segment, TokenScores
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.scoring.words import words
+from specprefill_agents.types import KeepRatio
 
 MANY = settings(max_examples=max(2_000, 5 * settings().max_examples))
 """For the first test of an invariant: 2,000 examples, or 50,000 by hand."""
@@ -67,7 +68,7 @@ def counter(name: str = "o200k_base") -> QuickCounter:
     return QuickCounter(name)
 
 
-def fresh(keep_ratio: float = 0.3, counted_by: str = "o200k_base", *, scorer: str = "", **own: Any) -> Compressor:
+def fresh(keep_ratio: KeepRatio = 0.3, counted_by: str = "o200k_base", *, scorer: str = "", **own: Any) -> Compressor:
     """A new compressor without floors that lets every error out, but for its `own` settings; scores by `LongWords` unless named."""
     values = {"keep_ratio": keep_ratio, "min_tokens": 0, "min_result_tokens": 0, "on_error": "raise", "timeout_s": None, **own}
     config = CompressionConfig.from_dict(values | ({"scorer": scorer} if scorer else {}))

@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.units.code_samples import FILES
+from tests.units.code_samples import FILES, numbered
 
 PLACES = tuple("harbour sawmill lantern orchard ferry granary beacon quarry meadow viaduct".split())
 NAMES = st.sampled_from(PLACES)
@@ -74,6 +74,18 @@ def _json(records: Sequence[Any], style: int) -> str:
 
 def _printed(records: Sequence[Any], style: int) -> str:
     return repr(records) if style % 2 else "".join(f"{record!r}\n" for record in records)
+
+
+def _answer(source: Random) -> dict[str, Any]:
+    """What a tool answers whose output is text inside JSON: a status, and some lines in one string."""
+    output = text_of(source.choice(("log", "grep", "code", "prose", "table")), source.getrandbits(32), 2)
+    return {"status": source.choice(("ok", 0)), "output": output, source.choice(PLACES): _value(source, 2)}
+
+
+def _among_text(records: Sequence[Any], style: int) -> str:
+    """JSON with words before and after it."""
+    before = ("Observation: ", "HTTP/1.1 200 OK\nContent-Type: application/json\n\n", "Searching, please wait\n")[style % 3]
+    return f"{before}{_json(records, style)}\nExit code {style}\n"
 
 
 def _block(source: Random) -> str:
@@ -150,8 +162,11 @@ FORMS = {
     "json": Form(_record, 2, _json),
     "json lines": Form(_record, 2, lambda records, style: "".join(json.dumps(record) + "\n" for record in records)),
     "printed": Form(_record, 2, _printed),
+    "json strings": Form(_answer, 1, lambda answers, style: json.dumps(answers[0] if style % 2 else answers, indent=style % 3 or None)),
+    "json in text": Form(_record, 3, _among_text),
     "records": Form(_block, 4, _joined()),
     "code": Form(_function, 2, _code),
+    "numbered code": Form(_function, 2, lambda pieces, style: numbered(_code(pieces, style), 1 + style, "\t→|:"[style % 4])),
     "transcript": Form(_turn, 8, _joined()),
     "prose": Form(_paragraph, 2, _joined(between="\n\n")),
     "log": Form(_entry, 5, _joined()),

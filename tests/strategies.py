@@ -9,6 +9,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from specprefill_agents import Segment
+from specprefill_agents.types import KeepRatio
 from tests.kinds import FORMS, PLACES, SEEDS, text_of, words
 
 WORDS = st.sampled_from("error value the import return café 日本語 id=42 /usr/bin 3.14 <|im_start|> </think> [… foo_bar 😀".split())
@@ -54,8 +55,8 @@ CHARACTERS = st.text(st.characters(), max_size=40)
 MIXTURES = 8
 PLANES = (0x80, 0x800, 0x3000, 0x10000, 0x110000)
 """Ends of ranges of code points, of which each holds the one before."""
-EVERY_KIND = (*FORMS, *(kind for kind in FORMS if kind != "code"))
-"""Each kind twice, but for the one that takes five times as long as any other."""
+EVERY_KIND = (*FORMS, *(kind for kind in FORMS if "code" not in kind))
+"""Each kind twice, but for those that take five times as long as any other."""
 
 
 def any_text(source: Random, size: int, characters: str = "") -> str:
@@ -103,11 +104,11 @@ class Case:
 
     segments: tuple[Segment, ...]
     query: str
-    ratio: float
+    ratio: KeepRatio
     source: Random
 
 
-RATIO_STEPS = (1e-6, 0.01, 0.03, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 1 / 3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1 - 1e-9)
+RATIO_STEPS: tuple[KeepRatio, ...] = (1e-6, 0.01, 0.03, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 1 / 3, 0.5, 0.7, 0.9, 1 - 1e-9, "auto", "auto")
 KINDS = ("tool_result",) * 4 + ("document",) * 4
 PROTECTED_KINDS = ("system", "user", "assistant", "tool_call", "reasoning", "tool_error", "expanded")
 

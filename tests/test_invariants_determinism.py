@@ -3,13 +3,11 @@
 What is one call's input are its segments together: they share one budget, so a segment may well read otherwise in other
 company. Calls do not know each other, and a scorer may not care in which order it gets its contexts.
 
-By hand with 50,000 examples each: `pytest --hypothesis-profile=thorough tests/test_invariants_determinism.py`. Run as a
-program with a count, it prints a digest of what so many calls give.
+By hand with 50,000 examples each: `pytest --hypothesis-profile=thorough tests/test_invariants_determinism.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -25,18 +23,16 @@ from langchain_core.messages import BaseMessage
 from specprefill_agents import CompressedSegment, Compressor, TokenScores
 from specprefill_agents.draft.loading import load_draft
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
-from specprefill_agents.scoring.fusion import FusionScorer, Member
 from specprefill_agents.scoring.identifiers import IdentifierScorer
 from specprefill_agents.scoring.key_index import KeyIndexScorer
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.presets import HeadPreset
 from specprefill_langchain import PromptCompressor
 from tests.conversations import conversation, wire
+from tests.digests import FUSED, SCORERS, TITLES, digest
 from tests.invariants import FEW, MANY, SOME, another, compressor
 from tests.kinds import SEEDS
 from tests.strategies import CHARACTERS, SIZES, Case, any_query, any_text, case_of
-
-SCORERS = ("", "bm25", "random", "head_tail")
 
 
 def answers(made: Compressor, cases: Iterable[Case]) -> list[tuple[CompressedSegment, ...]]:
@@ -63,8 +59,6 @@ def test_invariant_8_the_order_of_segments_does_not_change_what_is_kept_of_each(
     assert list(moved) == [done[at] for at in order]
 
 
-FUSED = FusionScorer([Member(LexicalScorer()), Member(RandomScorer(3), 0.5), Member(IdentifierScorer(), 0.3)])
-TITLES = ("", "harbour", "Sawmill Lantern", None, "orchard 42")
 Score = Callable[[Sequence[str], Sequence[str | None], str], list[TokenScores]]
 SCORES: dict[str, Score] = {
     "bm25": lambda contexts, titles, query: LexicalScorer().score(contexts, query),
@@ -120,27 +114,10 @@ def test_invariant_8_a_batch_of_conversations_gives_the_same_bytes_as_each_alone
     assert [wire(sent) for sent in runnable.batch(batch)] == alone  # type: ignore[arg-type]
 
 
-def digest(count: int) -> str:
-    """Of the texts, spans and scores that so many calls give with every scorer that needs no model."""
-    found = hashlib.sha256()
-    for seed in range(count):
-        case = case_of(seed, seed % 7)
-        result = compressor(case.ratio, scorer=SCORERS[seed % 4]).compress(case.segments, case.query)
-        found.update(repr([(done.text, done.spans, done.reason) for done in result.segments]).encode("utf-8", "surrogatepass"))
-        contexts = [segment.text for segment in case.segments]
-        for scores in FUSED.score(contexts, case.query, TITLES[: len(contexts)]):
-            found.update(scores.scores.tobytes())
-    return found.hexdigest()
-
-
 def test_invariant_8_another_process_gives_the_same_bytes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("TZ", "Pacific/Apia")
     count = 2 * FEW.max_examples
-    command = [sys.executable, "-m", "tests.test_invariants_determinism", str(count)]
+    command = [sys.executable, "-m", "tests.digests", str(count)]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == digest(count)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(digest(int(sys.argv[1])))

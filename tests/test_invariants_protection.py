@@ -5,14 +5,18 @@ By hand with 50,000 examples each: `pytest --hypothesis-profile=thorough tests/t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from hypothesis import given
 
-from specprefill_agents import CompressionResult, Segment
-from tests.invariants import CANDIDATE_KINDS, MANY, SOME, compressor, counter
+from specprefill_agents import Segment
+from specprefill_agents.types import KeepRule, Span
+from tests.invariants import CANDIDATE_KINDS, FEW, MANY, candidates, compressor, counter
 from tests.kinds import SEEDS
-from tests.strategies import KINDS, PROTECTED_KINDS, SIZES, Case, any_text, case_of, with_pieces
+from tests.strategies import KINDS, PROTECTED_KINDS, SIZES, Case, case_of, with_pieces
 
 FLOORS = ((0, 0), (0, 120), (60, 0), (200, 32), (384, 32))
 """(`min_tokens`, `min_result_tokens`)."""
@@ -54,16 +58,56 @@ def test_invariant_4_protected_kinds_excluded_tools_and_short_texts_survive_byte
         assert [done.text for done in result.segments] == [segment.text for segment in case.segments]
 
 
-@SOME
+def numbers(segment: Segment) -> list[Span]:
+    """A rule of a user's: what looks like a number of two digits and more."""
+    return [match.span() for match in re.finditer(r"\d\d+", segment.text)][:2]
+
+
+RULES: tuple[tuple[KeepRule, ...], ...] = ((), ("MAGIC-7{2}",), (numbers, "INFO|harbour\\s+ferry"))
+
+
+@MANY
 @given(SEEDS, SIZES)
-def test_invariant_4_what_force_keep_matches_is_kept_where_the_budget_has_room_for_it(seed: int, size: int) -> None:
-    source = Random(seed)
-    text = with_pieces(source, any_text(source, size), ("\n\nMAGIC-77 is here\n\n",), 1)
-    result = compressor(0.6, force_keep=("MAGIC-7{2}",)).compress([Segment(text)], "")
-    if 0.6 * result.usage.original_tokens >= least_room(text, result):
-        assert "MAGIC-77 is here" in result.segments[0].text
+def test_invariant_4_what_is_forced_survives_within_the_budget_or_beyond_it(seed: int, size: int) -> None:
+    case = case_of(seed, size)
+    source, rules = case.source, case.source.choice(RULES)
+    segments = [with_protected_spans(segment, source) for segment in case.segments]
+    ratio = source.choice((0.02, 0.3, "auto"))
+    result = compressor(ratio, force_keep=rules).compress(segments, case.query)
+    for segment, done in zip(segments, result.segments, strict=True):
+        for start, end in protected_spans(segment, rules):
+            assert any(first <= start and end <= last for first, last in done.spans)
+            assert segment.text[start:end] in done.text
+    original, kept = candidates(segments, result)
+    if ratio != "auto" and kept > int(ratio * original):
+        assert f"what must be kept has {kept} tokens" in str(result.usage.note)
 
 
-def least_room(text: str, result: CompressionResult) -> float:
-    """Tokens that suffice for the forced unit and its marks, whatever it needs: half of a text may come with it."""
-    return 80 + 0.5 * result.usage.original_tokens
+def with_protected_spans(segment: Segment, source: Random) -> Segment:
+    """The segment with a code word in it, or with a span of its own to keep, or as it is."""
+    how = source.randrange(4)
+    if how == 0:
+        return replace(segment, text=with_pieces(source, segment.text, ("\n\nMAGIC-77 is here\n\n", "MAGIC-77"), 1))
+    if how == 1:
+        start = source.randint(0, len(segment.text))
+        return replace(segment, keep=((start, min(len(segment.text), start + source.randrange(90))),))
+    return segment
+
+
+def protected_spans(segment: Segment, rules: Sequence[KeepRule]) -> list[Span]:
+    """Characters of a segment that must survive."""
+    spans = [*segment.keep]
+    for rule in rules:
+        spans += [match.span() for match in re.finditer(rule, segment.text)] if isinstance(rule, str) else rule(segment)
+    return [(start, end) for start, end in spans if start < end]
+
+
+@FEW
+@given(SEEDS, SIZES)
+def test_invariant_4_what_is_forced_survives_in_a_session_beside_the_same_text_without_it(seed: int, size: int) -> None:
+    case = case_of(seed, size)
+    (first, *_) = case.segments
+    start = case.source.randint(0, len(first.text))
+    forced = replace(first, keep=((start, min(len(first.text), start + 40)),))
+    done = compressor(0.3).session("c").step([first, forced], case.query).segments[1]
+    assert first.text[slice(*forced.keep[0])] in done.text

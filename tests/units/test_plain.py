@@ -77,6 +77,11 @@ def test_what_only_closes_is_no_unit(closing: str) -> None:
     assert not any(piece.strip() == closing.strip() for piece in unit_texts(text, plain_layout(text, LIMITS)))
 
 
+def test_brackets_that_only_close_fill_no_unit_without_end() -> None:
+    text = "a long enough line that opens something {\n" + "}\n\n" * 3_000
+    assert max(map(len, unit_texts(text, plain_layout(text, DEFAULT_LIMITS)))) <= 2 * DEFAULT_LIMITS.max_chars + 24
+
+
 def test_a_wrapped_sentence_is_not_parted_at_its_line_break() -> None:
     text = "The height of a tide depends on the width of the harbour and on\nthe depth of the water before it.\n"
     assert len(unit_texts(text, plain_layout(text, LIMITS))) == 1

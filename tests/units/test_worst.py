@@ -30,7 +30,7 @@ STARTS = {
     "java": "import java.util.List;\npublic class A {\n  private int a;\n}\n",
     "rust": "use std::io;\nfn main() {\n    let x = 1;\n}\n",
 }
-HOSTILE = ["*x=" * 20 + "\n", "+a(" * 20 + "\n", "=>fn " * 15 + "\n", "case 1:\n", "    elif x:\n        pass\n", "`/*[{\n"]
+HOSTILE = ["*x=" * 12 + "\n", "+a(" * 12 + "\n", "=>fn " * 15 + "\n", "case 1:\n", "    elif x:\n        pass\n", "`/*[{\n"]
 NESTED = [
     ("[", "]"),
     ("{", "}"),

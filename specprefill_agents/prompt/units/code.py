@@ -109,7 +109,7 @@ class _Reading:
         heads = self.heads[stretch.parent] if stretch.parent >= 0 else ()
         if stretch.part == "fragment":
             self._read(stretch, heads)
-        elif stretch.part != "tail":
+        elif stretch.part == "frame" or (stretch.part == "head" and not self._is_full()):
             role: Role = "frame" if stretch.part == "frame" else "statement"
             mark = Mark(stretch.first, innermost(heads), role, stretch.until, stretch.opens)
             heads = (*heads, self.marks.add(mark))
@@ -131,8 +131,11 @@ class _Reading:
         return (
             self.hard > max(MAX_HARD, MAX_HARD_SHARE * self.read)
             or self.suspects > max(MAX_SUSPECTS, MAX_SUSPECT_SHARE * self.read)
-            or len(self.marks.marks) > MAX_STATEMENTS + self.size // CHARS_PER_STATEMENT
+            or self._is_full()
         )
+
+    def _is_full(self) -> bool:
+        return len(self.marks.marks) > MAX_STATEMENTS + self.size // CHARS_PER_STATEMENT
 
     def _parse(self, stretch: Stretch, heads: tuple[int, ...], size: int) -> int:
         """Mark the statements of a fragment of `size` characters; how many of these are not understood."""

@@ -72,7 +72,7 @@ def read_lines(text: str, form: Form) -> Iterator[Line]:
 
 def is_path(line: str) -> bool:
     """Whether `line` reads as one path: with a slash, or with an extension and no space."""
-    if len(line) > PATH_CHARS or "://" in line:
+    if len(line) > PATH_CHARS or "://" in line or line.lstrip().startswith("//"):
         return False
     line = line.strip()
     if _ROOTED.match(line):

@@ -17,7 +17,7 @@ from specprefill_agents.prompt.units.lines import split_lines
 from specprefill_agents.types import Unit
 
 _MAX_HEADS = 4
-"""Lines indented more deeply need what the line above them does."""
+"""What is announced more deeply than that needs what the line above it does, so that no unit drags a long chain along."""
 _LEAST_STEP = 2
 """Columns by which a line is indented deeper than another on purpose, not because a figure is shorter."""
 _TAB_COLUMNS = 8
@@ -70,9 +70,10 @@ def _whole(text: str, units: Sequence[Unit], limits: Limits) -> Iterator[Unit]:
 
 
 def _belongs(text: str, held: Unit, unit: Unit, limits: Limits) -> bool:
+    room = 2 * limits.max_chars - (unit.end - held.start)
     if unit.end - unit.start <= _CLOSING_CHARS and _CLOSES.match(text, unit.start, unit.end):
-        return not text[held.start : held.end].isspace()
-    if unit.end - held.start > 2 * limits.max_chars or not _GOES_ON.match(text, unit.start, unit.end):
+        return room + _CLOSING_CHARS >= 0 and not text[held.start : held.end].isspace()
+    if room < 0 or not _GOES_ON.match(text, unit.start, unit.end):
         return False
     line = max(held.start, text.rfind("\n", held.start, held.end - 1) + 1)
     return text[held.end - 1] == "\n" and _was_wrapped(text[line : held.end].strip())

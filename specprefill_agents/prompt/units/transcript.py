@@ -64,14 +64,16 @@ def looks_like_transcript(text: str) -> bool:
 def speaker_turns(text: str) -> list[Turn]:
     """The turns of `text` in order, or none when it is no transcript.
 
-    It is one when at least two speakers come back and labels repeat: on average each is there twice, and every eighth
-    line at least begins a turn. What is said must read like talk and not like fields of records.
+    It is one when at least two speakers come back and labels repeat: on average each is there twice, every eighth line at
+    least begins a turn, and most that look like labels may name a speaker. What is said must read like talk and not like
+    the fields of records.
     """
-    labels = [match for match in _LABEL.finditer(text) if _may_name_a_speaker(match)]
+    found = list(_LABEL.finditer(text))
+    labels = [match for match in found if _may_name_a_speaker(match)]
     names = [_speaker(match) for match in labels]
     counts = Counter(names)
     coming_back = sum(count > 1 for count in counts.values())
-    if coming_back < 2 or len(labels) < 2 * len(counts) or 8 * len(labels) < text.count("\n"):
+    if coming_back < 2 or len(labels) < 2 * max(len(counts), len(found) - len(labels)) or 8 * len(labels) < text.count("\n"):
         return []
     ends = [*(match.start() for match in labels[1:]), len(text)]
     turns = [Turn(match.start(), match.end(), end) for match, end in zip(labels, ends, strict=True)]
@@ -85,7 +87,8 @@ def _may_name_a_speaker(match: re.Match[str]) -> bool:
     words = _speaker(match).split()
     is_nick = len(words) == 1 and (match["nick"] or match["clock"]) is not None
     is_phrase = any(len(word) > _LONGEST_PARTICLE and word.islower() for word in words[1:])
-    return (is_nick or not words[0][0].islower()) and len(words) <= _MOST_WORDS and not is_phrase
+    is_error = words[-1].endswith(("Error", "Exception", "Warning"))
+    return (is_nick or not words[0][0].islower()) and len(words) <= _MOST_WORDS and not is_phrase and not is_error
 
 
 def _speaker(match: re.Match[str]) -> str:
