@@ -41,8 +41,9 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One thread for each of the workers, of which there is one for each core.
 test: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 demo: setup
 	$(BIN)/specprefill demo

@@ -25,7 +25,7 @@ from tests.strategies import TEXTS
 
 QUERY = "which port does the metrics server use?"
 LINES = [f"worker {n} started with {n * 7} tasks and nothing to report about it\n" for n in range(60)]
-LOG = "".join([*LINES[:30], "metrics server listens on port 9187\n", *LINES[30:]])
+LOG = "".join([*LINES[:30], "Metrics server listens on port 9187\n", *LINES[30:]])
 
 
 def explained(lexical: Callable[..., Compressor], text: str = LOG, **settings: object) -> Explanation:
@@ -155,7 +155,7 @@ def test_the_terminal_view_fits_any_width(lexical: Callable[..., Compressor], wi
 
 def test_a_terminal_without_unicode_gets_plain_signs(lexical: Callable[..., Compressor]) -> None:
     seen = shown(explained(lexical), encoding="ascii")
-    assert any(re.match(r"#.? +\+ metrics server", line) for line in seen.splitlines())
+    assert any(re.match(r"#.? +\+ Metrics server", line) for line in seen.splitlines())
 
 
 @pytest.fixture

@@ -110,3 +110,8 @@ def test_any_text_has_a_layout_whose_needs_are_few_and_stand_above(text: str, li
     for index, needs in enumerate(layout.needs):
         assert all(need < index for need in needs)
         assert len(layout.with_needs(index)) <= 5
+
+
+def test_lines_that_begin_alike_are_not_taken_for_one_wrapped_sentence() -> None:
+    text = "".join(f"worker {number} started with {number * 7} tasks and nothing to report about it\n" for number in range(20))
+    assert all(text[unit.start : unit.end].count("\n") == 1 for unit in plain_layout(text, DEFAULT_LIMITS).units)

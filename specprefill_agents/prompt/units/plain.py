@@ -75,8 +75,10 @@ def _belongs(text: str, held: Unit, unit: Unit, limits: Limits) -> bool:
         return room + _CLOSING_CHARS >= 0 and not text[held.start : held.end].isspace()
     if room < 0 or not _GOES_ON.match(text, unit.start, unit.end):
         return False
-    line = max(held.start, text.rfind("\n", held.start, held.end - 1) + 1)
-    return text[held.end - 1] == "\n" and _was_wrapped(text[line : held.end].strip())
+    line = text[max(held.start, text.rfind("\n", held.start, held.end - 1) + 1) : held.end].strip()
+    if line.split(None, 1)[:1] == text[unit.start : unit.end].split(None, 1)[:1]:
+        return False  # lines that begin alike are a list
+    return text[held.end - 1] == "\n" and _was_wrapped(line)
 
 
 def _was_wrapped(line: str) -> bool:
