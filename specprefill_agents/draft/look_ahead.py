@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from specprefill_agents.draft.attention_rows import AttentionRows, full_attention_layers
+from specprefill_agents.draft.key_values import cache_argument, empty_cache
 from specprefill_agents.draft.loading import Draft
 from specprefill_agents.errors import ConfigError, DraftError
 
@@ -54,18 +55,18 @@ class LookAhead:
         ends = end_ids(draft)
         with AttentionRows(draft.model) as rows, torch.inference_mode():
             *earlier, step = prompt.to(draft.device)[None].split(self.prefill_tokens, dim=1)
-            cache = None
+            arguments |= cache_argument(draft.model, empty_cache(draft.model))
             for part in earlier:
-                cache = draft.model(input_ids=part, past_key_values=cache, **arguments).past_key_values
+                draft.model(input_ids=part, **arguments)
             for index in range(self.rows):
 
                 def take(layer: int, row: Tensor, index: int = index) -> None:
                     consume(index, layer, row[0])
 
-                output = rows.run(len(prompt), take, input_ids=step, past_key_values=cache, **arguments)
+                output = rows.run(len(prompt), take, input_ids=step, **arguments)
                 if index + 1 == self.rows:
                     break
-                cache, step = output.past_key_values, output.logits[:, -1].argmax(dim=-1, keepdim=True)
+                step = output.logits[:, -1].argmax(dim=-1, keepdim=True)
                 if int(step) in ends:
                     break
         return index + 1

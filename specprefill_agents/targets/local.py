@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from specprefill_agents.draft.key_values import cache_argument, empty_cache
 from specprefill_agents.draft.loading import choose_device, choose_dtype, load_pretrained, set_threads
 from specprefill_agents.errors import ConfigError, TargetError, missing_extra
 from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder
@@ -112,7 +113,7 @@ class LocalTarget:
         prompt = self.encode(messages)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(prompt))
         ends = self._end_ids()
-        cache = DynamicCache(config=self.model.config)
+        cache = empty_cache(self.model)
         tokens = [pick(self._prefill(prompt, cache))]
         first_ms = 1000 * (time.perf_counter() - started)
         text = ""
@@ -159,7 +160,7 @@ class LocalTarget:
         # Inference mode must not outlive the pass: around a yield it would reach into the caller's code.
         with self._lock, torch.inference_mode():
             inputs = torch.tensor([ids], device=self.model.device)
-            logits: Tensor = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+            logits: Tensor = self.model(input_ids=inputs, use_cache=True, logits_to_keep=1, **cache_argument(self.model, cache)).logits
             return logits[0, -1].float()
 
     def _decode(self, ids: list[int]) -> str:
