@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +24,8 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.errors import NotKeptError, ScoringError
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit
 from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
-from specprefill_agents.prompt.render import gap_marks, render
+from specprefill_agents.prompt.decided import decided_text
+from specprefill_agents.prompt.render import gap_marks
 from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.titles import title_of
 from specprefill_agents.prompt.units import Layout, Limits, layout_of
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 BRIEF_BELOW_TOKENS = 100
 """With less budget than this for each candidate, gaps are marked as briefly as possible."""
+
+NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 
 MAX_REASON_CHARS = 200
 """Longest error text that goes into results and audit records."""
@@ -105,6 +109,14 @@ class Compressor:
         settings = f"{self.config.fingerprint()}:{self._scorer_name}:{self.counter.name}{splitter}"
         return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
+    def layout(self, text: str) -> Layout:
+        """How a text may be cut."""
+        return self._splitter(text, self._limits)
+
+    def is_exempt(self, segment: Segment, tokens: int) -> bool:
+        """Whether a segment of so many target tokens passes unchanged in whatever company."""
+        return not self.config.enabled or self.config.keep_ratio == 1 or protection_reason(segment, tokens, self.config) is not None
+
     def session(self, conversation_id: str) -> Session:
         """A new `Session`: one agent conversation whose decisions are made once, then frozen."""
         from specprefill_agents.session import Session
@@ -122,7 +134,7 @@ class Compressor:
         except Exception as error:
             if self.config.on_error == "raise":
                 raise
-            result = self._unchanged(segments, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS])
+            return self.unchanged(segments, query, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS])
         self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
@@ -134,14 +146,13 @@ class Compressor:
         reason = self._why_none(total)
         if reason or not chosen:
             return _all_whole(segments, whole, reason)
-        found = [_Candidate(i, segments[i], tokens[i], self._splitter(segments[i].text, self._limits)) for i in chosen]
+        found = [_Candidate(i, segments[i], tokens[i], self.layout(segments[i].text)) for i in chosen]
         if isinstance(self._scorer, LazyScorer):
             self._scorer.load()  # once, and neither scorer time nor under its time limit
         started = time.perf_counter()
-        scores, fallback = self._score(found, query, total)
+        scores, fallback = self._score([one.segment for one in found], query, total)
         scorer_ms = 1000 * (time.perf_counter() - started)
-        texts, layouts = [one.segment.text for one in found], [one.layout for one in found]
-        values = priorities(texts, layouts, scores, query, self.config.neighbour_bonus)
+        values = self._priorities([one.segment.text for one in found], scores, query)
         costs = [unit_costs(one.segment.text, one.layout, self.counter.count) for one in found]
         budget = self._budget(found, values, costs, query)
         cached = sum(score.cached for score in scores)
@@ -179,29 +190,44 @@ class Compressor:
 
     def _part(self, one: _Candidate, costs: NDArray[np.int64], style: MarkStyle) -> Part:
         text = one.segment.text
-        original_id = self.originals.id_of(text) if self.originals and style == "full" else ""
+        original_id = self.original_id(text) if style == "full" else ""
         marks = gap_marks(self.config, one.segment.kind, style, original_id)
         forced = forced_units(one.segment, one.layout, self.config.force_keep)
         return Part(text, one.tokens, one.layout, costs, forced, style, marks, original_id)
+
+    def original_id(self, text: str) -> str:
+        """The id that a mark can name for the whole of `text`; "" where nothing is kept."""
+        return self.originals.id_of(text) if self.originals else ""
 
     def keep_original(self, text: str, decided: CompressedSegment) -> None:
         """See to it that `text` is kept as long as `decided` names it. Raises `NotKeptError` when nothing can hold it."""
         if decided.original_id and self.originals and self.originals.put(text) != decided.original_id:
             raise NotKeptError(f"{decided.original_id} has come to mean another text")
 
-    def restore(self, segment: Segment, decided: CompressedSegment) -> CompressedSegment:
-        """`decided`, an earlier decision on the same text that kept everything but the text, with its text again."""
-        if decided.outcome != "compressed":
-            return replace(decided, text=segment.text)
-        marks = gap_marks(self.config, segment.kind, decided.marks, decided.original_id)
-        return replace(decided, text=render(segment.text, decided.spans, marks, decided.forms))
+    def restore(self, segment: Segment, decided: CompressedSegment, sources: Mapping[str, str] = NO_SOURCES) -> CompressedSegment:
+        """`decided`, an earlier decision on the same text that kept everything but the text, with its text again.
 
-    def _score(self, found: list[_Candidate], query: str, total: int) -> tuple[list[TokenScores], str | None]:
+        `sources` are the whole texts of the earlier segments that it recalls, by the names of their decisions.
+        """
+        return replace(decided, text=decided_text(self.config, segment.kind, segment.text, decided, sources))
+
+    def rank(self, segments: Sequence[Segment], query: str) -> list[NDArray[np.float64]]:
+        """What the units (U,) of each segment's layout are worth for `query`, the best unit of all about 1.
+
+        Raises `ScoringError` when the scorer fails or takes too long.
+        """
+        tokens = sum(self.counter.count(segment.text) for segment in segments)
+        return self._priorities([segment.text for segment in segments], self._score(segments, query, tokens)[0], query)
+
+    def _priorities(self, texts: Sequence[str], scores: Sequence[TokenScores], query: str) -> list[NDArray[np.float64]]:
+        return priorities(texts, [self.layout(text) for text in texts], scores, query, self.config.neighbour_bonus)
+
+    def _score(self, segments: Sequence[Segment], query: str, total: int) -> tuple[list[TokenScores], str | None]:
         """Scores from the configured scorer within the time limit, or from BM25 where the contexts are too long for it."""
-        contexts = [one.segment.text for one in found]
+        contexts = [segment.text for segment in segments]
         if total > self.config.max_scored_tokens and self._scorer is not self._lexical:
             return self._lexical.score(contexts, query), f"{total} tokens exceed max_scored_tokens: scored by bm25"
-        titles = [title_of(one.segment) for one in found]
+        titles = [title_of(segment) for segment in segments]
         task = self._worker.submit(score_titled, self._scorer, contexts, query, titles)
         try:
             scores = task.result(self.config.timeout_s)
@@ -211,14 +237,20 @@ class Compressor:
         check_scores(contexts, scores)
         return scores, None
 
-    def _unchanged(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
-        """Every original, because a part failed; when that was the counter, token counts are unknown and stay zero."""
+    def unchanged(self, segments: Sequence[Segment], query: str, reason: str) -> CompressionResult:
+        """Every original, because a part failed, and an audit record that says which.
+
+        When that was the counter, token counts are unknown and stay zero.
+        """
+        started = time.perf_counter()
         try:
             tokens = [self.counter.count(segment.text) for segment in segments]
         except Exception as error:
             tokens = [0] * len(segments)
             reason = f"{reason}; counting failed: {type(error).__name__}"
-        return _result([_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
+        result = _result([_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
+        self._record(result, query, 1000 * (time.perf_counter() - started))
+        return result
 
     def _record(self, result: CompressionResult, query: str, elapsed_ms: float) -> None:
         fields: dict[str, Any] = {

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.types import KeepRatio, KeepRule
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of everything that shapes the output bytes; part of the fingerprint."""
 
 _NOT_IN_FINGERPRINT = frozenset({"timeout_s", "on_error"})
@@ -40,6 +40,11 @@ class CompressionConfig:
     | `line_mark` | template | gap mark for whole lines; may use `{count}`, `{first}`, `{last}` (line numbers from 1), `{original}` |
     | `text_mark` | template | gap mark inside a line; may use `{original}` |
     | `original_note` | template | what stands for `{original}` in the first gap mark of a text; uses `{id}` |
+    | `repeats` | bool | in a session, say once what several tool outputs have in common |
+    | `repeat_mark` | template | a text that adds nothing to the earlier one that `{source}` names |
+    | `repeat_line_mark` | template | lines that stand there; may use `{count}`, `{first}`, `{last}`, `{source}` |
+    | `recall_tokens` | target tokens, >= 0 | in a session, what a step may bring back of what earlier ones left out; 0: nothing |
+    | `recall_mark` | template | heading above it; may use `{source}`, `{first}`, `{last}`, `{original}` |
     | `seed` | integer | of the `random` scorer |
     | `max_scored_tokens` | target tokens, >= 1 | candidates of one call beyond this are scored by `bm25`, not by the draft |
     | `timeout_s` | seconds, > 0, or None | after this, waiting for other calls of the compressor included, the original is forwarded |
@@ -65,6 +70,11 @@ class CompressionConfig:
     line_mark: str = "[… lines {first}-{last} omitted{original}]"
     text_mark: str = "[…{original}]"
     original_note: str = '; full text: expand("{id}")'
+    repeats: bool = True
+    repeat_mark: str = "[same output as {source} above]"
+    repeat_line_mark: str = "[… lines {first}-{last} as in {source} above]"
+    recall_tokens: int = 256
+    recall_mark: str = "[left out of {source} above, lines {first}-{last}{original}]"
     seed: int = 0
     max_scored_tokens: int = 65_536
     timeout_s: float | None = 120.0
@@ -94,6 +104,11 @@ class CompressionConfig:
         self._require_template("line_mark", count=1, first=1, last=1, original="")
         self._require_template("text_mark", original="")
         self._require_template("original_note", id="")
+        self._require("repeats", isinstance(self.repeats, bool), "True or False")
+        self._require_template("repeat_mark", source="")
+        self._require_template("repeat_line_mark", count=1, first=1, last=1, source="")
+        self._require("recall_tokens", _is_int(self.recall_tokens) and self.recall_tokens >= 0, "an integer >= 0 (target tokens)")
+        self._require_template("recall_mark", source="", first=1, last=1, original="")
         self._require("seed", _is_int(self.seed), "an integer")
         limit = self.max_scored_tokens
         self._require("max_scored_tokens", _is_int(limit) and limit >= 1, "an integer >= 1 (target tokens)")

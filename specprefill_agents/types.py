@@ -35,7 +35,8 @@ class Segment:
     """One text of a conversation with its kind, and where it came from.
 
     `name` is the tool's name or the document's title, `id` the tool-call id or the document's id. `keep` are spans of the
-    text that must survive when it is compressed; the units they touch are kept whole.
+    text that must survive when it is compressed; the units they touch are kept whole. `call` is how the call that made it
+    reads, such as `read_file("setup.py")`: later texts name it by that, and no decision on it depends on it.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Segment:
     name: str | None = None
     id: str | None = None
     keep: tuple[Span, ...] = ()
+    call: str = ""
 
 
 KeepRatio: TypeAlias = float | Literal["auto"]
@@ -75,12 +77,38 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """What of a text stands in an earlier one of the same conversation, and is therefore not said again.
+
+    `source` names the decision on the earlier segment, `label` is what the text calls it, `gaps` are the numbers of the
+    gaps, from 0, that hide nothing but what the earlier text shows.
+    """
+
+    source: str
+    label: str
+    gaps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Parts of an earlier segment that were left out then and are shown at the end of a later one, under `heading`.
+
+    `source` names the decision on the earlier segment; `spans` are characters of its original.
+    """
+
+    source: str
+    heading: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CompressedSegment:
     """What is forwarded for one segment: `text`, and the character `spans` of the original that it shows.
 
-    `text` is derivable from the original, `spans`, `marks`, `forms` (of each gap in order; none: all plain) and
-    `original_id` (under which the whole text is kept; "" where no mark names it). `reason` says why a segment was not
-    compressed ("" where it was). Token counts are in target tokens.
+    `text` is derivable (`prompt.decided`) from the original, `spans`, `marks`, `forms` (of each gap in order; none: all
+    plain), `original_id` (under which the whole text is kept; "" where no mark names it), and, in a conversation, from
+    what it repeats of an earlier text (`repeat`) and what of earlier ones it brings back (`recalled`). `reason` says why a
+    segment was not compressed ("" where it was). Token counts are in target tokens, of all of `text`.
     """
 
     text: str
@@ -92,6 +120,13 @@ class CompressedSegment:
     marks: MarkStyle = "full"
     forms: tuple[GapForm, ...] = ()
     original_id: str = ""
+    repeat: Repeat | None = None
+    recalled: tuple[Recalled, ...] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the decisions on earlier segments without which this one means nothing, sorted."""
+        return tuple(sorted({*([self.repeat.source] if self.repeat else []), *(one.source for one in self.recalled)}))
 
 
 @dataclass(frozen=True, slots=True)

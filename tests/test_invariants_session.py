@@ -49,7 +49,8 @@ def test_invariant_6_the_segments_of_a_step_are_a_prefix_of_those_of_the_next(se
         assert [one.original_tokens for one in step.segments] == [made.counter.count(one.text) for one in segments[:end]]
         sent = texts
     last = reopened(session, another(keep_ratio=case.ratio)).step(segments[::-1], "something else")
-    assert [segment.text for segment in last.segments] == sent[::-1], "decisions follow content, not position"
+    pairs = zip(step.segments, last.segments[::-1], strict=True)
+    assert all(one.text == other.text for one, other in pairs if not one.needs), "decisions follow content, not position"
 
 
 @SOME

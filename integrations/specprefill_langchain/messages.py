@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from specprefill_agents.prompt.expand import EXPAND_TOOL
-from specprefill_agents.prompt.query import CallContext, build_query
+from specprefill_agents.prompt.query import CallContext, build_query, call_label
 from specprefill_agents.types import Kind, Segment
 
 
@@ -92,7 +92,7 @@ def _slots(index: int, message: ToolMessage, calls: dict[str, CallContext]) -> I
     name = message.name or (call.tool if call else None)
     kind = _kind(message, name)
     for block, text in _texts(message.content):
-        yield Slot(index, block, Segment(text, kind, name, message.tool_call_id))
+        yield Slot(index, block, Segment(text, kind, name, message.tool_call_id, call=call_label(call) if call else ""))
 
 
 def _kind(message: ToolMessage, name: str | None) -> Kind:

@@ -15,9 +15,9 @@ from langchain_core.messages import BaseMessage
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import SpecPrefillError
 from specprefill_agents.observe.audit import LoggingAudit
-from specprefill_agents.session import Session
+from specprefill_agents.session import Session, Turn
 from specprefill_agents.types import CompressionResult, Usage
-from specprefill_langchain.messages import Round, Slot, put_back, rounds
+from specprefill_langchain.messages import put_back, rounds
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,17 @@ def compress_step(compressor: Compressor, session: Session, messages: Sequence[B
 
     Raises only where `compressor.config.on_error` is "raise".
     """
-    slots: list[Slot] = []
-    texts: list[str] = []
     results: list[CompressionResult] = []
     sent = list(messages)
     try:
-        for part in rounds(messages, query):
-            result = _decide(compressor, session, part)
-            results.append(result)
-            slots += part.slots
-            texts += [segment.text for segment in result.segments] or [slot.segment.text for slot in part.slots]
-        sent = put_back(messages, slots, texts)
+        parts = rounds(messages, query)
+        results = session.steps([Turn(tuple(slot.segment for slot in part.slots), part.query) for part in parts])
+        slots = [slot for part in parts for slot in part.slots]
+        sent = put_back(messages, slots, [segment.text for result in results for segment in result.segments])
     except Exception as error:
         if compressor.config.on_error == "raise":
             raise
-        results = [failed("reading the messages", error)]
+        results = [failed("a session step", error)]
     return StepReport(tuple(messages), tuple(sent), _joined(results))
 
 
@@ -71,15 +67,6 @@ def conversation_id(config: Mapping[str, Any]) -> str | None:
     configurable = config.get("configurable") or {}
     found = configurable.get("session_id") or configurable.get("thread_id")
     return None if found is None else str(found)
-
-
-def _decide(compressor: Compressor, session: Session, part: Round) -> CompressionResult:
-    try:
-        return session.step([slot.segment for slot in part.slots], part.query)
-    except Exception as error:
-        if compressor.config.on_error == "raise":
-            raise
-        return failed("a session step", error)
 
 
 def _joined(results: Sequence[CompressionResult]) -> CompressionResult:

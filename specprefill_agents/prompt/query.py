@@ -6,6 +6,7 @@ bounded so that a question stays a short pass; user turn and calls have a share 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ INTENT_CHARS = 300
 """Of the assistant's text before one call; its end is kept, where the next step is announced."""
 ARGUMENT_CHARS = 160
 """Of one argument value; its start is kept."""
+LABEL_ARGUMENTS = 3
+"""Values named where a call is only called by a name."""
 ARGUMENTS = 16
 """Values read of one call, those inside lists and objects included."""
 
@@ -49,6 +52,12 @@ def build_query(user_text: str, calls: Sequence[CallContext]) -> str:
     wanted = _head("\n".join(lines), CALLS_CHARS)
     asked = _head(user_text.strip(), TASK_CHARS) if wanted else _tail(user_text.strip(), QUERY_CHARS)
     return "\n".join(part for part in (asked, wanted) if part)
+
+
+def call_label(call: CallContext) -> str:
+    """A call as it reads in a program, such as `read_file("setup.py", 40)`: its tool, and the first of its argument values."""
+    values = [json.dumps(value, ensure_ascii=False) for value in islice(_values(call.arguments), LABEL_ARGUMENTS)]
+    return f"{call.tool}({', '.join(_head(value, ARGUMENT_CHARS) for value in values)})"
 
 
 def _lines(call: CallContext) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.types import GapForm, Kind, MarkStyle, Span
@@ -30,6 +31,20 @@ class GapMarks:
         return template.format(count=lines, first=first, last=first + lines - 1, original=self.note if is_first else "")
 
 
+@dataclass(frozen=True, slots=True)
+class RepeatMarks(GapMarks):
+    """How a gap reads that hides nothing but what an earlier text shows, which is called `source`."""
+
+    source: str = ""
+
+    def words(self, lines: int, first: int, is_first: bool) -> str:
+        """What a gap of `lines` lines from line `first` says."""
+        return self.line.format(count=lines, first=first, last=first + lines - 1, source=self.source)
+
+
+_NO_OTHERS: Mapping[int, GapMarks] = MappingProxyType({})
+
+
 def gap_marks(config: CompressionConfig, kind: Kind, style: MarkStyle, original_id: str = "") -> GapMarks:
     """The marks for a segment of `kind`; a document of which nothing is kept vanishes, a tool result never does.
 
@@ -41,14 +56,17 @@ def gap_marks(config: CompressionConfig, kind: Kind, style: MarkStyle, original_
     return GapMarks(config.line_mark if style == "full" else "", config.text_mark, note, silent_when_empty=kind == "document")
 
 
-def render(original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequence[GapForm] = ()) -> str:
+def render(
+    original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequence[GapForm] = (), others: Mapping[int, GapMarks] = _NO_OTHERS
+) -> str:
     """The kept `spans` (sorted, disjoint) of `original` in order, each gap replaced by a mark.
 
-    `forms` says for each gap, in order, how it is marked; none means plain. Everything kept gives `original` itself.
+    `forms` says for each gap, in order, how it is marked; none means plain. Gaps with a number among `others`, from 0, have
+    marks of their own. Everything kept gives `original` itself.
     """
     if not spans and marks.silent_when_empty:
         return ""
-    return "".join(_pieces(original, spans, marks, forms))
+    return "".join(_pieces(original, spans, marks, forms, others))
 
 
 def gaps_between(length: int, spans: Sequence[Span]) -> list[Span]:
@@ -58,14 +76,18 @@ def gaps_between(length: int, spans: Sequence[Span]) -> list[Span]:
     return [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
 
 
-def _pieces(original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequence[GapForm]) -> Iterator[str]:
+def _pieces(
+    original: str, spans: Sequence[Span], marks: GapMarks, forms: Sequence[GapForm], others: Mapping[int, GapMarks]
+) -> Iterator[str]:
     position = 0
     line = 1
+    is_first = True
     for number, gap in enumerate(gaps_between(len(original), spans)):
         yield original[position : gap[0]]
         line += original.count("\n", position, gap[0])
         form = forms[number] if forms else "plain"
-        yield _MARKS[form](original, gap, marks, line, number == 0)
+        yield _MARKS[form](original, gap, others.get(number, marks), line, is_first)
+        is_first = is_first and number in others
         line += original.count("\n", *gap)
         position = gap[1]
     yield original[position:]

@@ -37,20 +37,9 @@ class Part:
     marks: GapMarks
     original_id: str
 
-    def spans(self, kept: NDArray[np.bool_]) -> tuple[Span, ...]:
-        """The characters of the kept units."""
-        units = self.layout.units
-        return merge_spans([(units[i].start, units[i].end) for i in np.flatnonzero(kept)])
-
-    def forms(self, kept: NDArray[np.bool_]) -> tuple[GapForm, ...]:
-        """The form of each gap: that of its first unit; () when all are plain."""
-        opens = np.flatnonzero(~kept & np.concatenate([[True], kept[:-1]]))
-        forms = tuple(self.layout.gaps[i] for i in opens)
-        return () if set(forms) <= {"plain"} else forms
-
     def rendered(self, kept: NDArray[np.bool_], count: Count) -> CompressedSegment:
         """The segment as it would be sent; the original itself where marks would make it no shorter."""
-        spans, forms = self.spans(kept), self.forms(kept)
+        spans, forms = kept_spans(self.layout, kept), gap_forms(self.layout, kept)
         text = render(self.text, spans, self.marks, forms)
         tokens = count(text)
         if tokens >= self.tokens:
@@ -58,6 +47,23 @@ class Part:
         return CompressedSegment(
             text, spans, "compressed", self.tokens, tokens, marks=self.style, forms=forms, original_id=self.original_id
         )
+
+
+def kept_spans(layout: Layout, kept: NDArray[np.bool_]) -> tuple[Span, ...]:
+    """The characters of the units (U,) that are kept."""
+    units = layout.units
+    return merge_spans([(units[i].start, units[i].end) for i in np.flatnonzero(kept)])
+
+
+def gap_starts(kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The first unit of each gap between kept units (U,), in order."""
+    return np.flatnonzero(~kept & np.concatenate([[True], kept[:-1]]))
+
+
+def gap_forms(layout: Layout, kept: NDArray[np.bool_]) -> tuple[GapForm, ...]:
+    """The form of each gap: that of its first unit; () when all are plain."""
+    forms = tuple(layout.gaps[i] for i in gap_starts(kept))
+    return () if set(forms) <= {"plain"} else forms
 
 
 def unit_costs(text: str, layout: Layout, count: Count) -> NDArray[np.int64]:
@@ -73,7 +79,7 @@ def candidate_of(part: Part, priorities: NDArray[np.float64], count: Count) -> C
         scores=priorities,
         costs=part.costs,
         forced=part.forced,
-        empty_cost=max(0, count(render(part.text, (), part.marks, part.forms(nothing))) - note),
+        empty_cost=max(0, count(render(part.text, (), part.marks, gap_forms(part.layout, nothing))) - note),
         gap_cost=count(part.marks.words(999, 1, is_first=False) + "\n"),
         needs=part.layout.needs,
         note_cost=note,

@@ -200,7 +200,7 @@ def test_a_failing_session_forwards_the_originals_and_names_the_error_only(
     def fail(*args: object) -> None:
         raise ValueError("secret of the conversation")
 
-    monkeypatch.setattr("specprefill_agents.session.Session.step", fail)
+    monkeypatch.setattr("specprefill_agents.session.Session.steps", fail)
     with caplog.at_level(logging.WARNING):
         state = make_agent(compressor).invoke(ask(question))
     assert list(model.requests[-1][1:]) == state["messages"][:-1]

@@ -1,0 +1,135 @@
+"""Repeats: what an earlier output of the conversation shows already is not said again.
+
+The ordinary decision on the new text says what the question needs of it; of that, what the earlier text shows is replaced
+by a reference, and what is new in the text or changed is added as far as the tokens so won allow. Where the earlier text
+was cut, nothing counts as shown but what was kept of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specprefill_agents.compressor import Compressor
+from specprefill_agents.prompt.decided import decided_text
+from specprefill_agents.prompt.line_matching import matching_lines, split_lines_of
+from specprefill_agents.prompt.units import Layout
+from specprefill_agents.selection.fit import gap_forms, gap_starts, kept_spans
+from specprefill_agents.session.view import Shown, View
+from specprefill_agents.types import CompressedSegment, Repeat, Segment, Span
+
+SHARED_LINES = 0.5
+"""Share of a text's lines, blank ones aside, that must stand in an earlier text for a reference to be worth reading."""
+GAIN = 0.9
+"""A reference is used when it leaves at most this share of the tokens of the ordinary decision."""
+LOOK_BACK = 64
+"""Earlier segments that are compared, the latest first."""
+_KINDS = frozenset({"tool_result", "document"})
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An earlier segment, and masks over the characters of the new text: what can be read of it there, and what stands there at all."""
+
+    shown: Shown
+    is_same: bool
+    visible: Mask
+    present: Mask
+
+
+def as_repeat(compressor: Compressor, segment: Segment, plain: CompressedSegment, view: View) -> CompressedSegment:
+    """The decision on `segment` by reference to what is in view; `plain`, the ordinary one, where that gains too little."""
+    if not compressor.config.repeats or segment.kind not in _KINDS or compressor.is_exempt(segment, plain.original_tokens):
+        return plain
+    source = _best_source(segment.text, view)
+    if source is None:
+        return plain
+    layout = compressor.layout(segment.text)
+    covered = _inside(source.visible, segment.text, layout)
+    wanted = _inside(_mask(len(segment.text), plain.spans), segment.text, layout) & ~covered
+    changed = ~_inside(source.present, segment.text, layout)
+    repeat = Repeat(source.shown.name, view.label(source.shown), ())
+    for kept in (wanted | changed, wanted):
+        decided = _decided(compressor, segment, layout, _with_needs(layout, kept), covered | source.is_same, repeat)
+        if decided.repeat and decided.repeat.gaps and decided.kept_tokens <= GAIN * plain.kept_tokens:
+            compressor.keep_original(segment.text, decided)
+            return replace(decided, original_tokens=plain.original_tokens)
+    return plain
+
+
+def _best_source(text: str, view: View) -> _Source | None:
+    """The earlier segment that shows most of `text`; of equals the latest. None where none has half of its lines."""
+    lines = split_lines_of(text)
+    earlier = [one for one in view.shown if one.segment.kind in _KINDS and one.decided.repeat is None]
+    compared = [_compared(text, lines, shown, view) for shown in earlier[: -LOOK_BACK - 1 : -1]]
+    return max((one for one in compared if one), key=lambda one: int(one.visible.sum()), default=None)
+
+
+def _compared(text: str, lines: Sequence[str], shown: Shown, view: View) -> _Source | None:
+    earlier = shown.segment.text
+    readable = _mask(len(earlier), sorted(view.visible(shown)))
+    if earlier == text:
+        return _Source(shown, True, readable, np.ones(len(text), np.bool_))
+    others = split_lines_of(earlier)
+    inked = {line for line in lines if not line.isspace()}
+    if len(inked.intersection(others)) < SHARED_LINES * len(inked) or not inked:
+        return None
+    pairs = matching_lines(lines, others)
+    if sum(not lines[new].isspace() for new, _ in pairs) < SHARED_LINES * sum(not line.isspace() for line in lines):
+        return None
+    starts, places = ([0, *accumulate(map(len, part))] for part in (lines, others))
+    visible, present = np.zeros(len(text), np.bool_), np.zeros(len(text), np.bool_)
+    for new, old in pairs:
+        present[starts[new] : starts[new + 1]] = True
+        visible[starts[new] : starts[new + 1]] = bool(readable[places[old] : places[old + 1]].all())
+    return _Source(shown, False, visible, present)
+
+
+def _decided(compressor: Compressor, segment: Segment, layout: Layout, kept: Mask, covered: Mask, repeat: Repeat) -> CompressedSegment:
+    """The decision that keeps the units `kept` (U,) and refers to the earlier text for gaps in which all units are `covered`."""
+    starts = gap_starts(kept)
+    ends = [int(np.argmax(kept[start:])) + start if kept[start:].any() else len(kept) for start in starts]
+    gaps = tuple(number for number, (start, end) in enumerate(zip(starts, ends, strict=True)) if covered[start:end].all())
+    decided = CompressedSegment(
+        text="",
+        spans=kept_spans(layout, kept),
+        outcome="compressed",
+        original_tokens=0,
+        kept_tokens=0,
+        forms=gap_forms(layout, kept),
+        original_id=compressor.original_id(segment.text) if len(gaps) < len(starts) else "",
+        repeat=replace(repeat, gaps=gaps),
+    )
+    text = decided_text(compressor.config, segment.kind, segment.text, decided, {})
+    return replace(decided, text=text, kept_tokens=compressor.counter.count(text))
+
+
+def _with_needs(layout: Layout, kept: Mask) -> Mask:
+    """The units `kept` (U,) with all that they cannot be read without."""
+    whole = kept.copy()
+    for index in np.flatnonzero(kept):
+        whole[list(layout.with_needs(int(index)))] = True
+    return whole
+
+
+def _inside(mask: Mask, text: str, layout: Layout) -> Mask:
+    """Which units (U,) have no ink outside of `mask` over the characters of `text`."""
+    blank = np.fromiter(map(str.isspace, text), np.bool_, len(text))
+    outside = np.concatenate([[0], np.cumsum(~(mask | blank))])
+    starts, ends = (np.array([getattr(unit, name) for unit in layout.units], np.intp) for name in ("start", "end"))
+    inside: Mask = outside[ends] == outside[starts]
+    return inside
+
+
+def _mask(length: int, spans: Sequence[Span]) -> Mask:
+    """Which characters lie in `spans`."""
+    mask = np.zeros(length, np.bool_)
+    for start, end in spans:
+        mask[start:end] = True
+    return mask
