@@ -10,7 +10,16 @@ import pytest
 
 from specprefill_agents import ConfigError
 from specprefill_agents.guardrails import settings_file
-from specprefill_agents.guardrails.settings import AbSettings, BreakerSettings, BreakEvenSettings, DriftSettings, StepLimits, ToolSettings
+from specprefill_agents.guardrails.settings import (
+    SECTIONS,
+    AbSettings,
+    BreakerSettings,
+    BreakEvenSettings,
+    DriftSettings,
+    Guardrails,
+    StepLimits,
+    ToolSettings,
+)
 from specprefill_agents.guardrails.settings_file import guardrails_from, load_guardrails
 
 HEAD = 'id = "g"\nversion = 1\n'
@@ -33,8 +42,8 @@ def test_the_example_says_what_its_comments_say(repository: Path) -> None:
     )
     assert guardrails.limits == StepLimits(max_step_ms=2000, max_step_tokens=60_000)
     assert guardrails.breaker == BreakerSettings(failures=5, cooldown_s=60)
-    floors = {"overlap_floor": 0.25, "action_floor": 0.9}
-    assert guardrails.drift == DriftSettings(share=0.05, scorer="bm25", window=50, min_samples=20, **floors)  # type: ignore[arg-type]
+    floors: dict[str, Any] = {"overlap_floor": 0.25, "action_floor": 0.9}
+    assert guardrails.drift == DriftSettings(share=0.05, scorer="bm25", window=50, min_samples=20, **floors)
     assert guardrails.ab == AbSettings(control_share=0.1, salt="2026-11")
     assert guardrails.break_even == BreakEvenSettings(model="deepseek-flash", expected_requests=10, machine_usd_per_hour=0.1)
     config = guardrails.compression_config()
@@ -45,15 +54,15 @@ def test_the_example_says_what_its_comments_say(repository: Path) -> None:
 def test_the_example_shows_every_setting_there_is(repository: Path) -> None:
     text = (repository / "examples" / "guardrails.toml").read_text(encoding="utf-8")
     shown = settings_file.tomllib.loads(text.replace("# target_prefill", "target_prefill"))
-    for name, kind in settings_file.SECTIONS.items():
+    for name, kind in SECTIONS.items():
         assert set(shown[name]) == set(settings_file._names_of(kind)), name
-    assert set(shown) == set(settings_file._names_of(settings_file.Guardrails))
+    assert set(shown) == set(settings_file._names_of(Guardrails))
     assert guardrails_from(shown).break_even.target_prefill_tokens_per_s == 11_000
 
 
 def test_id_and_version_are_enough(tmp_path: Path) -> None:
-    assert loaded(tmp_path, HEAD) == settings_file.Guardrails(id="g", version=1)
-    assert loaded(tmp_path, 'id = "g"\nversion = "2026-11-22"') == settings_file.Guardrails(id="g", version="2026-11-22")
+    assert loaded(tmp_path, HEAD) == Guardrails(id="g", version=1)
+    assert loaded(tmp_path, 'id = "g"\nversion = "2026-11-22"') == Guardrails(id="g", version="2026-11-22")
 
 
 @pytest.mark.parametrize(
