@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from langchain.agents.middleware.types import (
@@ -15,7 +17,7 @@ from langchain.agents.middleware.types import (
     PrivateStateAttr,
     ResponseT,
 )
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables.config import ContextThreadPoolExecutor, ensure_config, run_in_executor
 from langgraph.types import Command
 from typing_extensions import NotRequired, override
@@ -23,7 +25,8 @@ from typing_extensions import NotRequired, override
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session import Session
 from specprefill_langchain.expanding import expand_tool
-from specprefill_langchain.step import StepReport, compress_step, conversation_id, failed
+from specprefill_langchain.metering import Metered, meter_for
+from specprefill_langchain.step import StepReport, compress_step, conversation_id, failed, is_nested
 
 STATE_FIELD = "specprefill"
 
@@ -46,18 +49,27 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
 
     Decisions live in a private field of the agent's state, so any checkpointer keeps them; without one they are worked
     out again from the messages, to the same bytes. The agent gets the tool `expand`, by which its model reads what a gap
-    stands for, unless `compressor` keeps no originals. `on_step` is called before every model call with a `StepReport`
-    (in a worker thread when the agent runs asynchronously); an exception it raises is recorded, not passed on.
+    stands for, unless `compressor` keeps no originals.
+
+    `on_step` is called before every model call with a `StepReport` (in a worker thread when the agent runs asynchronously).
+    `ledger` is told after every call what it cost: a `LedgerFile`, a function of a conversation and its new step, or a
+    `Meter` where the prices or the model's name must be given. Neither stops an agent: what fails is recorded, not passed
+    on. Both see requests as they leave this middleware, so let it stand last among those that change them.
     """
 
     state_schema = SpecPrefillState
 
-    def __init__(self, compressor: Compressor, *, on_step: Callable[[StepReport], None] | None = None) -> None:
+    def __init__(
+        self, compressor: Compressor, *, on_step: Callable[[StepReport], None] | None = None, ledger: Metered | None = None
+    ) -> None:
         super().__init__()
         self.compressor = compressor
         self.tools = [expand_tool(compressor)] if compressor.originals else []
         self._on_step = on_step
+        self._meter = meter_for(ledger, compressor.counter) if ledger or on_step else None
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-middleware")
+        # Apart, so that accounting for one conversation does not wait until the outputs of another are scored.
+        self._accountant = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-ledger")
 
     @override
     def wrap_model_call(
@@ -66,8 +78,10 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         handler: Callable[[ModelRequest[ContextT]], ModelResponse[ResponseT]],
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
         """Call the model with the compressed messages, and keep what was decided."""
-        compressed, update = self._compress(request)
-        return _with_update(handler(compressed), update)
+        step, update = self._compress(request)
+        response = handler(_as_sent(request, step))
+        self._account(step, response)
+        return _with_update(response, update)
 
     @override
     async def awrap_model_call(
@@ -75,21 +89,49 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         request: ModelRequest[ContextT],
         handler: Callable[[ModelRequest[ContextT]], Awaitable[ModelResponse[ResponseT]]],
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
-        """As `wrap_model_call`, with the work done in this instance's one worker thread."""
-        compressed, update = await run_in_executor(self._worker, self._compress, request)
-        return _with_update(await handler(compressed), update)
+        """As `wrap_model_call`, with the work done in two worker threads of this instance."""
+        step, update = await run_in_executor(self._worker, self._compress, request)
+        response = await handler(_as_sent(request, step))
+        if self._meter:
+            await run_in_executor(self._accountant, self._account, step, response)
+        return _with_update(response, update)
 
-    def _compress(self, request: ModelRequest[ContextT]) -> tuple[ModelRequest[ContextT], dict[str, Any]]:
-        """The request to send, and the decisions that its state does not hold yet."""
+    def _compress(self, request: ModelRequest[ContextT]) -> tuple[StepReport, dict[str, Any]]:
+        """What to send, and the decisions that the request's state does not hold yet."""
         known = cast("Mapping[str, Any]", request.state.get(STATE_FIELD) or {})
+        conversation, is_named = _conversation(known)
         session = self._continued(known)
         if session is None:
-            known, session = {}, self.compressor.session(conversation_id(ensure_config()) or "")
+            known, session = {}, self.compressor.session(conversation)
         step = compress_step(self.compressor, session, request.messages)
-        self._report(step)
-        if any(new is not old for new, old in zip(step.sent, step.messages, strict=True)):
-            request = request.override(messages=cast("list[AnyMessage]", list(step.sent)))
-        return request, _new_decisions(known, session)
+        if self._meter:
+            step = self._looked_at(_placed(step, request, conversation, is_named=is_named))
+        return step, _new_decisions(known, session)
+
+    def _looked_at(self, step: StepReport) -> StepReport:
+        """The step with its prefix report, after telling `on_step`."""
+        assert self._meter
+        try:
+            step = replace(step, prefix=self._meter.asked(step))
+        except Exception as error:
+            failed(self.compressor, "looking at the prefix", error)
+        try:
+            if self._on_step:
+                self._on_step(step)
+        except Exception as error:
+            failed(self.compressor, "on_step", error)
+        return step
+
+    def _account(self, step: StepReport, response: ModelResponse[ResponseT]) -> None:
+        """Tell the ledger what the answered call cost."""
+        if self._meter is None:
+            return
+        try:
+            for answer in response.result:
+                if isinstance(answer, AIMessage):
+                    self._meter.answered(step, answer)
+        except Exception as error:
+            failed(self.compressor, "the ledger", error)
 
     def _continued(self, known: Mapping[str, Any]) -> Session | None:
         """The session that the state holds; None where it holds none, or one made under other settings."""
@@ -98,24 +140,45 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         try:
             return Session.from_dict(known, self.compressor)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            failed("continuing the session of an earlier step", error)
+            failed(self.compressor, "continuing the session of an earlier step", error)
             return None
 
-    def _report(self, step: StepReport) -> None:
-        if self._on_step is None:
-            return
-        try:
-            self._on_step(step)
-        except Exception as error:
-            failed("on_step", error)
+
+def _conversation(known: Mapping[str, Any]) -> tuple[str, bool]:
+    """The id of the conversation, and whether the config named it; else it is kept in the state from the first call on."""
+    config = ensure_config()
+    named = conversation_id(config)
+    if named is not None and not is_nested(config):
+        return named, True
+    return str(known.get("conversation_id") or "/".join(filter(None, [named, uuid.uuid4().hex[:12]]))), False
+
+
+def _placed(step: StepReport, request: ModelRequest[Any], conversation: str, *, is_named: bool) -> StepReport:
+    """The step with what a request has beside its messages."""
+    params = request.model._get_ls_params(**request.model_settings)
+    return replace(
+        step,
+        tools=tuple(request.tools),
+        system=request.system_message,
+        model=params.get("ls_model_name") or "",
+        conversation_id=conversation,
+        is_named=is_named,
+    )
+
+
+def _as_sent(request: ModelRequest[ContextT], step: StepReport) -> ModelRequest[ContextT]:
+    """The request with its messages as sent; the very same one where none of them changed."""
+    if all(new is old for new, old in zip(step.sent, step.messages, strict=True)):
+        return request
+    return request.override(messages=cast("list[AnyMessage]", list(step.sent)))
 
 
 def _new_decisions(known: Mapping[str, Any], session: Session) -> dict[str, Any]:
-    """What to write into the state field; empty when it holds every decision of `session` already."""
+    """What to write into the state field; empty when it holds the session and every decision of it already."""
     data = session.to_dict()
     if data["fingerprint"] == known.get("fingerprint"):
         data["decisions"] = {key: row for key, row in data["decisions"].items() if key not in known["decisions"]}
-    return data if data["decisions"] else {}
+    return data if data["decisions"] or not known else {}
 
 
 def _with_update(response: ModelResponse[ResponseT], update: dict[str, Any]) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.tools import BaseTool
 
+from specprefill_agents.accounting.tracking import PrefixReport
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import SpecPrefillError
-from specprefill_agents.observe.audit import LoggingAudit
 from specprefill_agents.session import Session, Turn
 from specprefill_agents.types import CompressionResult, Usage
 from specprefill_langchain.messages import put_back, rounds
@@ -26,12 +27,21 @@ logger = logging.getLogger(__name__)
 class StepReport:
     """One model call: the messages it was asked with, the messages as `sent`, and what compressing them did and cost.
 
-    A system message that an agent keeps apart from its messages is in neither.
+    `tools` and the `system` message are those that an agent keeps apart from its messages; they go out before them, as they
+    are. `model` is the name of the model that is asked, "" where it has none. `conversation_id` is the one that the config
+    names (`is_named`), else one that holds for this run of the agent. `prefix` compares the request with the one before it
+    in the conversation; None where nobody looked.
     """
 
     messages: tuple[BaseMessage, ...]
     sent: tuple[BaseMessage, ...]
     result: CompressionResult
+    tools: tuple[BaseTool | dict[str, Any], ...] = ()
+    system: SystemMessage | None = None
+    model: str = ""
+    conversation_id: str = ""
+    is_named: bool = False
+    prefix: PrefixReport | None = None
 
 
 def compress_step(compressor: Compressor, session: Session, messages: Sequence[BaseMessage], query: str | None = None) -> StepReport:
@@ -49,15 +59,18 @@ def compress_step(compressor: Compressor, session: Session, messages: Sequence[B
     except Exception as error:
         if compressor.config.on_error == "raise":
             raise
-        results = [failed("a session step", error)]
+        results = [failed(compressor, "a session step", error)]
     return StepReport(tuple(messages), tuple(sent), _joined(results))
 
 
-def failed(what: str, error: Exception) -> CompressionResult:
-    """The result of a part that failed, after leaving an audit record. Quotes only this library's own errors."""
+def failed(compressor: Compressor, what: str, error: Exception) -> CompressionResult:
+    """The result of a part that failed, after leaving a record in the compressor's audit log.
+
+    Quotes only this library's own errors.
+    """
     cause = f": {error}" if isinstance(error, SpecPrefillError) else ""
     reason = f"{what} failed: {type(error).__name__}{cause}"
-    LoggingAudit().record("langchain", {"fallback_reason": reason})
+    compressor.audit.record("langchain", {"fallback_reason": reason})
     logger.debug(reason, exc_info=error)
     return CompressionResult((), Usage(fallback_reason=reason))
 
@@ -67,6 +80,14 @@ def conversation_id(config: Mapping[str, Any]) -> str | None:
     configurable = config.get("configurable") or {}
     found = configurable.get("session_id") or configurable.get("thread_id")
     return None if found is None else str(found)
+
+
+def is_nested(config: Mapping[str, Any]) -> bool:
+    """Whether a RunnableConfig is of an agent within another graph, such as one that a tool runs.
+
+    It is handed the id of the conversation around it, which is not its own.
+    """
+    return "|" in str((config.get("configurable") or {}).get("checkpoint_ns") or "")
 
 
 def _joined(results: Sequence[CompressionResult]) -> CompressionResult:
