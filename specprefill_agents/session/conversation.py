@@ -33,10 +33,14 @@ class Turn:
 
 
 class Session:
-    """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks."""
+    """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks.
+
+    `arm` is its arm where the guardrails run an experiment: in the arm `control` everything passes whole.
+    """
 
     def __init__(self, conversation_id: str, compressor: Compressor) -> None:
         self.conversation_id = conversation_id
+        self.arm = compressor.guard.arm(conversation_id)
         self._compressor = compressor
         self._decisions = Decisions()
         self._shown: dict[str, Shown] = {}
@@ -89,9 +93,10 @@ class Session:
     def _decide(self, view: View, turn: Turn) -> CompressionResult:
         keys = [self._key(segment) for segment in turn.segments]
         new = self._new(view, turn.segments, keys)
-        made = self._compressor.compress(list(new.values()), turn.query) if new else CompressionResult(())
+        made = self._made(tuple(new.values()), turn.query) if new else CompressionResult(())
         usage, plain = made.usage, dict(zip(new, made.segments, strict=True))
-        recall = Recall(self._compressor, tuple(new.values()), turn.query) if usage.fallback_reason is None else None
+        is_plain = usage.fallback_reason is not None or self.arm == "control" or self._compressor.is_off
+        recall = None if is_plain else Recall(self._compressor, tuple(new.values()), turn.query)
         first = len(view.shown)
         for key, segment in zip(keys, turn.segments, strict=True):
             found = self._decisions.find(key, view.names)
@@ -104,6 +109,12 @@ class Session:
         self._keep_originals(shown)
         spent = usage.scorer_ms + (recall.scorer_ms if recall else 0.0)
         return _result([one.decided for one in shown], replace(usage, scorer_ms=spent))
+
+    def _made(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+        """The decisions on new segments by themselves."""
+        if self.arm == "control":
+            return self._compressor.whole(segments, "control arm: runs uncompressed")
+        return self._compressor.compress(segments, query)
 
     def _in_context(self, segment: Segment, plain: CompressedSegment, recall: Recall | None, view: View) -> CompressedSegment:
         """The decision on a new segment: `plain`, less what it repeats, and with what is recalled; without `recall` as it is."""

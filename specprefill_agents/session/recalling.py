@@ -45,13 +45,13 @@ class Recall:
         self._compressor = compressor
         self._new = tuple(new)
         self._query = query
-        able = [segment for segment in new if self._can_carry(segment)] if compressor.config.recall_tokens else []
+        able = [segment for segment in new if self._can_carry(segment)] if compressor.config.recall_tokens and not compressor.is_off else []
         self._carrier = able[-1] if able else None
 
     def _can_carry(self, segment: Segment) -> bool:
         config = self._compressor.config
-        is_open = segment.kind in _KINDS and not (segment.kind == "tool_result" and segment.name in config.exclude_tools)
-        return is_open and config.enabled and config.keep_ratio != 1
+        tool = segment.name if segment.kind == "tool_result" else None
+        return segment.kind in _KINDS and tool not in config.exclude_tools and config.keep_ratio_of(tool) != 1
 
     def is_carried_by(self, segment: Segment, decided: CompressedSegment) -> bool:
         """Whether `segment`, of which `decided` is sent, is the one to add to; not where nothing is sent."""
