@@ -16,6 +16,7 @@ from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import ConfigError, SpecPrefillError
 from specprefill_agents.session.decisions import Decisions, Named
 from specprefill_agents.session.recalling import Recall
+from specprefill_agents.session.recompacting import CacheState, Recompacted, why_rewrite
 from specprefill_agents.session.repeating import as_repeat
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, CompressionResult, Segment, Usage
@@ -35,11 +36,13 @@ class Turn:
 class Session:
     """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks.
 
-    `arm` is its arm where the guardrails run an experiment: in the arm `control` everything passes whole.
+    `generation` counts how often history was rewritten (`recompact`). `arm` is its arm where the guardrails run an
+    experiment: in the arm `control` everything passes whole.
     """
 
     def __init__(self, conversation_id: str, compressor: Compressor) -> None:
         self.conversation_id = conversation_id
+        self.generation = 0
         self.arm = compressor.guard.arm(conversation_id)
         self._compressor = compressor
         self._decisions = Decisions()
@@ -69,6 +72,24 @@ class Session:
             self._shown = {shown.name: shown for shown in view.shown}
             self._keys = {segment: key for turn in turns for segment in turn.segments if (key := self._keys.get(segment))}
         return results
+
+    def recompact(self, segments: Sequence[Segment], query: str, state: CacheState, *, force: bool = False) -> Recompacted | None:
+        """Decide afresh, for `query`, on all that was sent: the one thing that changes it. Never done unless this is called.
+
+        Only where it pays, by `state`, or by `force`; else None, and nothing changes. From then on the new decisions are
+        frozen. `segments` are as in `step`.
+        """
+        afresh = Session(self.conversation_id, self._compressor)
+        result = afresh.step(segments, query)
+        sent = self.step(segments, query)
+        reason = "asked for" if force else why_rewrite(sent, result, state)
+        if not reason or result.usage.fallback_reason:
+            return None
+        with self._lock:
+            self._decisions, self._shown = afresh._decisions, afresh._shown
+            self.generation += 1
+        self._compressor.audit.record("recompact", {"conversation": self.conversation_id, "reason": reason})
+        return Recompacted(result, reason)
 
     def _turn(self, view: View, turn: Turn) -> CompressionResult:
         begun = len(view.shown), self._decisions.last
@@ -173,6 +194,7 @@ class Session:
             "version": VERSION,
             "conversation_id": self.conversation_id,
             "fingerprint": self._compressor.fingerprint,
+            "generation": self.generation,
             "decisions": decisions,
         }
 
@@ -184,6 +206,7 @@ class Session:
         if data.get("fingerprint") != compressor.fingerprint:
             raise ConfigError("fingerprint", data.get("fingerprint"), f"{compressor.fingerprint} (the same settings, draft and tokenizer)")
         session = cls(str(data["conversation_id"]), compressor)
+        session.generation = int(data["generation"])
         session._decisions = Decisions.from_dict(data["decisions"])
         return session
 

@@ -99,8 +99,8 @@ class Recall:
         hidden = [_hidden(layout, shown, view) for layout, shown in zip(layouts, sources, strict=True)]
         wanted = [
             _Omitted(source, int(unit), float(values[unit]))
-            for source, (values, mask) in enumerate(zip(ranked, hidden, strict=False))
-            for unit in np.flatnonzero(mask & (values[: len(mask)] >= LEAST_PRIORITY))
+            for source, (shown, layout, values, mask) in enumerate(zip(sources, layouts, ranked, hidden, strict=False))
+            for unit in np.flatnonzero(mask & (values >= LEAST_PRIORITY) & _kept_now(layout, values, shown))
         ]
         chosen: list[Recalled] = []
         kept: dict[int, set[int]] = {}
@@ -132,6 +132,16 @@ def _hidden(layout: Layout, shown: Shown, view: View) -> NDArray[np.bool_]:
     starts, ends = (np.array([getattr(unit, name) for unit in layout.units], np.intp) for name in ("start", "end"))
     hidden: NDArray[np.bool_] = seen[ends] == seen[starts]
     return hidden
+
+
+def _kept_now(layout: Layout, values: NDArray[np.float64], shown: Shown) -> NDArray[np.bool_]:
+    """Which units (U,) would be kept of a segment if it were cut anew by these `values`, to about the length that was kept of it."""
+    sizes = np.array([unit.end - unit.start for unit in layout.units], np.int64)
+    room = sum(end - start for start, end in shown.decided.spans)
+    order = np.argsort(-values, kind="stable")
+    kept = np.zeros(len(values), np.bool_)
+    kept[order[np.cumsum(sizes[order]) <= room]] = True
+    return kept
 
 
 def _recalled(compressor: Compressor, shown: Shown, layout: Layout, units: set[int], view: View) -> Recalled:
