@@ -132,7 +132,9 @@ def test_a_call_named_like_a_template_or_over_many_lines_is_named_in_one_line(ma
 
 def test_an_output_that_is_cut_beside_its_references_can_be_expanded(made: Compressor) -> None:
     longer = FILE + "".join(line.replace("function_", "other_") for line in LINES[:25])
-    second = made.session("c").step([call(1, FILE), call(2, longer)], "other_3 and function_12").segments[1]
+    session = made.session("c")
+    session.step([call(1, FILE)], QUERY)
+    second = session.step([call(1, FILE), call(2, longer)], "other_3 and function_12").segments[1]
     assert second.repeat is not None
     assert f'expand("{second.original_id}")' in second.text
     assert made.originals is not None

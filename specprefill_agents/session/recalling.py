@@ -21,8 +21,10 @@ from specprefill_agents.prompt.units import Layout
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, Recalled, Segment
 
-LEAST_PRIORITY = 0.5
-"""Of a unit that is brought back, where the best unit of earlier and new texts together has about 1."""
+LEAST_PRIORITY = 0.4
+"""Of a unit that is brought back, where the best unit of earlier and new texts together has about 1. Questions put to an
+output that was cut for another one (benchmarks.recall) lose evidence above this, and questions that need nothing of it
+bring more and more back below."""
 MOST_UNITS = 48
 """Tried at most, the best first: far more than fit."""
 _KINDS = frozenset({"tool_result", "document"})
