@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, pulled_directory
+from tests.prefix_watch import MARKER, verdict, watching
 
 # `--hypothesis-profile=thorough` is for runs by hand (`tests/invariants.py` makes more of it); no profile has a deadline, since
 # machines differ.
@@ -28,6 +29,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPECPREFILL_CACHE_DIR", str(tmp_path_factory.mktemp("scores") / "cache"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def what_was_sent_stays_sent(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which a session or a chat model was sent otherwise what it had been sent before.
+
+    A test that means to show that carries `@pytest.mark.prefix_moves(reason="...")`.
+    """
+    with watching() as watch:
+        yield
+    failure = verdict(watch.moves, request.node.get_closest_marker(MARKER))
+    if failure:
+        pytest.fail(failure, pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from itertools import pairwise
 from pathlib import Path
@@ -51,15 +51,10 @@ def test_the_model_reads_shorter_outputs_and_loses_no_cached_prefix(example: tup
     calls = example[0].calls
     assert all(call.kept_tokens <= 0.3 * call.new_tokens + CompressionConfig().recall_tokens for call in calls)
     assert sum(call.kept_tokens for call in calls) <= 0.4 * sum(call.new_tokens for call in calls)
-    assert all(call.sent.extends_previous for call in calls[1:])
-    assert all(
-        call.sent.hit_tokens == before.sent.hit_tokens + before.sent.miss_tokens + before.output_tokens for before, call in pairs(calls)
-    )
+    assert all(call.step.moved is None for call in calls)
+    sent = [call.step.sent.tokens for call in calls]
+    assert all(after.hit_tokens == before.input_tokens + before.output_tokens for before, after in pairwise(sent))
     assert all(call.fallback_reason is None for call in calls)
-
-
-def pairs(calls: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
-    return pairwise(calls)
 
 
 def test_the_writer_gets_the_compressed_messages_and_the_question_again(example: tuple[Played, str, Writer]) -> None:
@@ -72,9 +67,9 @@ def test_the_writer_gets_the_compressed_messages_and_the_question_again(example:
 def test_dollars_are_hits_misses_and_output_at_the_price_of_the_hour(example: tuple[Played, str, Writer]) -> None:
     price = price_for(DEEPSEEK_MODEL, SATURDAY)
     assert price is not None
-    for call in example[0].calls:
-        assert call.sent_usd == price.cost_usd(call.sent.hit_tokens, call.sent.miss_tokens, call.output_tokens)
-        assert call.plain_usd == price.cost_usd(call.plain.hit_tokens, call.plain.miss_tokens, call.output_tokens)
+    for step in (call.step for call in example[0].calls):
+        for amount in (step.sent, step.plain):
+            assert amount.usd == price.cost_usd(amount.tokens.hit_tokens, amount.tokens.miss_tokens, amount.tokens.output_tokens)
 
 
 def test_plain_output_has_a_row_for_every_call_and_no_control_characters(example: tuple[Played, str, Writer]) -> None:
@@ -87,8 +82,8 @@ def test_plain_output_has_a_row_for_every_call_and_no_control_characters(example
 
 
 def test_without_compression_both_sides_cost_the_same(lexical: Callable[..., Compressor]) -> None:
-    played, _ = watch(lexical(keep_ratio=1), ScriptedModel(steps=script()[:2], writer=writer(), reminder=QUESTION))
-    assert all(call.sent == call.plain and call.sent_usd == call.plain_usd for call in played.calls)
+    played, _ = watch(lexical(keep_ratio=1, originals=False), ScriptedModel(steps=script()[:2], writer=writer(), reminder=QUESTION))
+    assert all(call.step.sent == call.step.plain for call in played.calls)
     assert all(check.sent == check.found for check in played.facts)
 
 
@@ -104,18 +99,18 @@ def test_a_scorer_that_fails_is_said_on_the_screen() -> None:
         def score(self, contexts: object, query: str) -> Any:
             raise RuntimeError("out of order")
 
-    compressor = Compressor(scorer=Broken(), config=CompressionConfig(target_tokenizer="o200k_base"))
+    compressor = Compressor(scorer=Broken(), config=CompressionConfig(target_tokenizer="o200k_base", originals=False))
     played, screen = watch(compressor, ScriptedModel(steps=script()[:1], writer=writer(), reminder=QUESTION))
     assert played.calls[1].fallback_reason is not None
     assert "RuntimeError" in screen
-    assert played.calls[1].sent == played.calls[1].plain
+    assert played.calls[1].step.sent == played.calls[1].step.plain
 
 
 def test_the_loop_runs_with_the_real_draft_and_the_local_model(embedded_draft: str) -> None:
     chat = ChatLocal(model=embedded_draft, max_tokens=4)
     played, screen = watch(Compressor(embedded_draft), ScriptedModel(steps=script()[-1:], writer=chat, reminder=QUESTION))
     assert 0 < played.calls[1].kept_tokens <= 0.3 * played.calls[1].new_tokens
-    assert played.calls[1].scorer_ms > 0
+    assert played.calls[1].step.scorer_ms > 0
     assert played.answer.usage_metadata is not None
     assert "first token after" in screen
 

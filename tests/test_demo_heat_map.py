@@ -25,14 +25,14 @@ from tests.demo_runs import watch, writer
 
 
 class Listening(LexicalScorer):
-    """BM25 that remembers which question it was asked of which text."""
+    """BM25 that remembers the question each text was decided for; recall asks others of it later."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: dict[str, str] = {}
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
-        self.asked.update(dict.fromkeys(contexts, query))
+        self.asked = {**dict.fromkeys(contexts, query), **self.asked}
         return super().score(contexts, query)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TypeAlias
 
@@ -112,7 +112,11 @@ class Meter:
         """The conversation of `report`; where no config named it, perhaps one that an earlier run of an agent began."""
         key = report.conversation_id, self._model or report.model or UNKNOWN_MODEL
         with self._lock:
-            followed = self._held.pop(key, None) or (None if report.is_named else self._continued(report, key[1])) or self._begun(*key)
+            followed = self._held.pop(key, None)
+            if followed is None and not report.is_named:
+                followed = self._continued(report, key[1])
+            if followed is None:
+                followed = self._begun(*key, report.arm)
             self._held[key] = followed
             while len(self._held) > self._limit:
                 self._held.popitem(last=False)
@@ -125,9 +129,10 @@ class Meter:
         found = next((ends[name] for name in reversed(names) if name in ends), None)
         return self._held.pop(found) if found else None
 
-    def _begun(self, conversation_id: str, model: str) -> _Followed:
+    def _begun(self, conversation_id: str, model: str, arm: str) -> _Followed:
         counter = Measurer(self._counter)  # one for both, so that a text is counted once
-        recorder = Recorder(conversation_id, model, counter, self._settings, self._on_step)
+        settings = replace(self._settings, arm=self._settings.arm or arm)
+        recorder = Recorder(conversation_id, model, counter, settings, self._on_step)
         return _Followed(recorder, PrefixTracker(counter, tuple(RULES.values())))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 from langchain.agents.middleware.types import (
@@ -17,7 +18,7 @@ from langchain.agents.middleware.types import (
     PrivateStateAttr,
     ResponseT,
 )
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langchain_core.runnables.config import ContextThreadPoolExecutor, ensure_config, run_in_executor
 from langgraph.types import Command
 from typing_extensions import NotRequired, override
@@ -99,14 +100,15 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     def _compress(self, request: ModelRequest[ContextT]) -> tuple[StepReport, dict[str, Any]]:
         """What to send, and the decisions that the request's state does not hold yet."""
         known = cast("Mapping[str, Any]", request.state.get(STATE_FIELD) or {})
-        conversation, is_named = _conversation(known)
+        place = _place(known, request.messages)
         session = self._continued(known)
         if session is None:
-            known, session = {}, self.compressor.session(conversation)
+            known, session = {}, self.compressor.session(place.name)
         step = compress_step(self.compressor, session, request.messages)
         if self._meter:
-            step = self._looked_at(_placed(step, request, conversation, is_named=is_named))
-        return step, _new_decisions(known, session)
+            step = self._looked_at(_placed(step, request, place, session.arm))
+        update = _new_decisions(known, session)
+        return step, {**update, "run": place.run} if update and place.run else update
 
     def _looked_at(self, step: StepReport) -> StepReport:
         """The step with its prefix report, after telling `on_step`."""
@@ -144,25 +146,41 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             return None
 
 
-def _conversation(known: Mapping[str, Any]) -> tuple[str, bool]:
-    """The id of the conversation, and whether the config named it; else it is kept in the state from the first call on."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A conversation: by `name` alone where the config names it, else by what it begins with, and by the `run` of the agent."""
+
+    name: str
+    run: str = ""
+
+
+def _place(known: Mapping[str, Any], messages: Sequence[BaseMessage]) -> _Place:
+    """The conversation that a call belongs to; what no config names is kept in the state from the first call on."""
     config = ensure_config()
     named = conversation_id(config)
     if named is not None and not is_nested(config):
-        return named, True
-    return str(known.get("conversation_id") or "/".join(filter(None, [named, uuid.uuid4().hex[:12]]))), False
+        return _Place(named)
+    # From the content, so that an experiment puts the same conversation into the same arm in every run.
+    name = known.get("conversation_id") or "/".join(filter(None, [named, _digest(messages)]))
+    return _Place(str(name), str(known.get("run") or uuid.uuid4().hex[:8]))
 
 
-def _placed(step: StepReport, request: ModelRequest[Any], conversation: str, *, is_named: bool) -> StepReport:
-    """The step with what a request has beside its messages."""
+def _digest(messages: Sequence[BaseMessage]) -> str:
+    first = str(messages[0].content) if messages else ""
+    return hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _placed(step: StepReport, request: ModelRequest[Any], place: _Place, arm: str) -> StepReport:
+    """The step with what a request has beside its messages, and with where it belongs."""
     params = request.model._get_ls_params(**request.model_settings)
     return replace(
         step,
         tools=tuple(request.tools),
         system=request.system_message,
         model=params.get("ls_model_name") or "",
-        conversation_id=conversation,
-        is_named=is_named,
+        conversation_id="/".join(filter(None, [place.name, place.run])),
+        is_named=not place.run,
+        arm=arm,
     )
 
 
@@ -176,9 +194,10 @@ def _as_sent(request: ModelRequest[ContextT], step: StepReport) -> ModelRequest[
 def _new_decisions(known: Mapping[str, Any], session: Session) -> dict[str, Any]:
     """What to write into the state field; empty when it holds the session and every decision of it already."""
     data = session.to_dict()
-    if all(data[name] == known.get(name) for name in ("fingerprint", "generation")):
+    is_new = any(data[name] != known.get(name) for name in ("fingerprint", "generation"))
+    if not is_new:
         data["decisions"] = {key: row for key, row in data["decisions"].items() if key not in known["decisions"]}
-    return data if data["decisions"] or not known else {}
+    return data if data["decisions"] or is_new else {}
 
 
 def _with_update(response: ModelResponse[ResponseT], update: dict[str, Any]) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:

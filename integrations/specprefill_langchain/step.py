@@ -29,8 +29,8 @@ class StepReport:
 
     `tools` and the `system` message are those that an agent keeps apart from its messages; they go out before them, as they
     are. `model` is the name of the model that is asked, "" where it has none. `conversation_id` is the one that the config
-    names (`is_named`), else one that holds for this run of the agent. `prefix` compares the request with the one before it
-    in the conversation; None where nobody looked.
+    names (`is_named`), else one that holds for this run of the agent; `arm` is the conversation's in an experiment. `prefix`
+    compares the request with the one before it in the conversation; None where nobody looked.
     """
 
     messages: tuple[BaseMessage, ...]
@@ -41,6 +41,7 @@ class StepReport:
     model: str = ""
     conversation_id: str = ""
     is_named: bool = False
+    arm: str = ""
     prefix: PrefixReport | None = None
 
 

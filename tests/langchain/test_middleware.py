@@ -147,6 +147,7 @@ def test_the_reducer_adds_decisions_made_under_the_same_settings_and_replaces_ot
     assert merge_sessions(old, {**old, "fingerprint": "g", "decisions": {}})["decisions"] == {}
 
 
+@pytest.mark.prefix_moves(reason="the same thread goes on with another keep ratio")
 def test_other_settings_start_a_new_session_and_say_so(
     make_agent: Any, model: Any, lexical: Callable[..., Compressor], question: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,12 +25,13 @@ from specprefill_agents.observe.explain import Explanation
 from specprefill_agents.observe.explain_page import render_page
 from specprefill_agents.types import KeepRatio
 from specprefill_langchain.chat_local import ChatLocal
+from specprefill_langchain.demo.calls import Call, Calls
 from specprefill_langchain.demo.heat_map import explain_read, longest_read
-from specprefill_langchain.demo.meter import Call, Meter, request_head
 from specprefill_langchain.demo.model import DEEPSEEK_MODEL, ScriptedModel, deepseek_model
 from specprefill_langchain.demo.screen import show_answer, show_call, show_facts, show_header, show_heat_map, show_opening, show_summary
 from specprefill_langchain.demo.task import QUESTION, SYSTEM, FactCheck, check_facts, script
 from specprefill_langchain.demo.tools import TOOLS
+from specprefill_langchain.metering import Meter
 from specprefill_langchain.middleware import SpecPrefillMiddleware
 from specprefill_langchain.step import StepReport
 
@@ -83,21 +84,23 @@ def play(
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Played:
     """Ask `model` the question in an agent whose tool outputs go through `compressor`, and show every call."""
-    meter = Meter(compressor.counter, DEEPSEEK_MODEL, request_head(TOOLS, SYSTEM), now)
-    agent = create_agent(model, list(TOOLS), system_prompt=SYSTEM, middleware=[SpecPrefillMiddleware(compressor, on_step=meter.asked)])
+    calls = Calls()
+    ledger = Meter(compressor.counter, calls.answered, model=DEEPSEEK_MODEL, now=now)
+    middleware: list[Any] = [SpecPrefillMiddleware(compressor, on_step=calls.asked, ledger=ledger)]
+    agent = create_agent(model, list(TOOLS), system_prompt=SYSTEM, middleware=middleware)
     started = time.perf_counter()
     show_header(console)
     with console.status("") as status:
         for answer in _answers(agent):
-            show_call(console, len(meter.calls) + 1, meter.answered(answer))
-            status.update(_doing(answer, len(meter.calls)))
-    report = meter.last
+            show_call(console, len(calls.all), calls.all[-1])
+            status.update(_doing(answer, len(calls.all)))
+    report = calls.last
     assert report is not None  # the agent has asked at least once, or it has raised
     facts = check_facts(report.messages, report.sent)
-    show_summary(console, meter.calls, DEEPSEEK_MODEL, now(), time.perf_counter() - started)
+    show_summary(console, calls.all, DEEPSEEK_MODEL, now(), time.perf_counter() - started)
     show_facts(console, facts)
-    show_answer(console, answer, writer, meter.calls[-1].target_ms)
-    return Played(tuple(meter.calls), report, answer, tuple(facts))
+    show_answer(console, answer, writer, calls.all[-1].target_ms)
+    return Played(tuple(calls.all), report, answer, tuple(facts))
 
 
 def draw(played: Played, compressor: Compressor, html: Path) -> Explanation | None:

@@ -13,7 +13,7 @@ from specprefill_agents.observe.explain import Explanation, explain
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.storage.score_cache import default_cache
 from specprefill_agents.types import CompressedSegment
-from specprefill_langchain.demo.meter import call_text
+from specprefill_langchain.demo.calls import call_text
 from specprefill_langchain.messages import rounds
 from specprefill_langchain.step import StepReport
 

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from specprefill_agents.accounting.amounts import Amount
+from specprefill_agents.accounting.ledger import total
 from specprefill_agents.accounting.pricing import price_for
 from specprefill_agents.observe.explain import Explanation
 from specprefill_agents.observe.explain_page import summary
-from specprefill_langchain.demo.meter import Call
+from specprefill_langchain.demo.calls import Call
 from specprefill_langchain.demo.task import FactCheck
 
 _NUMBERS = " {:>14} {:>8} {:>14} {:>9} {:>9}"
@@ -42,8 +44,9 @@ def show_header(console: Console) -> None:
 def show_call(console: Console, number: int, call: Call) -> None:
     """One model call."""
     tokens = f"{call.new_tokens:,} → {call.kept_tokens:,}" if call.new_tokens else "-"
-    hits = f"{call.sent.hit_tokens:,} / {call.sent.hit_tokens + call.sent.miss_tokens:,}"
-    numbers = (tokens, f"{call.scorer_ms:,.0f}", hits, _usd(call.sent_usd), _usd(call.plain_usd))
+    sent, plain = call.step.sent, call.step.plain
+    hits = f"{sent.tokens.hit_tokens:,} / {sent.tokens.input_tokens:,}"
+    numbers = (tokens, f"{call.step.scorer_ms:,.0f}", hits, _usd(sent.usd), _usd(plain.usd))
     _print(console, escape(_row(console, str(number), call.label, *numbers)))
     if call.fallback_reason:
         _print(console, f"    [red]{escape(call.fallback_reason)}[/red]")
@@ -57,21 +60,19 @@ def _row(console: Console, number: str, label: str, *numbers: str) -> str:
 def show_summary(console: Console, calls: Sequence[Call], model: str, now: datetime, seconds: float) -> None:
     """Totals over all calls, with the price they go by."""
     new, kept = sum(c.new_tokens for c in calls), sum(c.kept_tokens for c in calls)
-    scorer_s = sum(c.scorer_ms for c in calls) / 1000
-    stable = sum(call.sent.extends_previous for call in calls[1:])
-    plain, sent = [c.plain for c in calls], [c.sent for c in calls]
-    plain_in, sent_in = (sum(use.hit_tokens + use.miss_tokens for use in uses) for uses in (plain, sent))
-    plain_hit, sent_hit = (sum(use.hit_tokens for use in uses) for uses in (plain, sent))
-    plain_usd, sent_usd = _sum([c.plain_usd for c in calls]), _sum([c.sent_usd for c in calls])
+    totals = total(call.step for call in calls)
+    scorer_s = totals.scorer_ms / 1000
+    stable = sum(call.step.moved is None for call in calls[1:])
+    plain, sent = totals.plain.tokens, totals.sent.tokens
     table = Table(box=None, pad_edge=False, title="Summary", title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
     for name in ("without", "with compression", "left"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_row("tokens of tool outputs", f"{new:,}", f"{kept:,}", _percent(kept, new))
-    table.add_row("input tokens of all calls", f"{plain_in:,}", f"{sent_in:,}", _percent(sent_in, plain_in))
-    table.add_row("  prefix-cache hits", f"{plain_hit:,}", f"{sent_hit:,}", _percent(sent_hit, plain_hit))
-    table.add_row("  misses", f"{plain_in - plain_hit:,}", f"{sent_in - sent_hit:,}", _percent(sent_in - sent_hit, plain_in - plain_hit))
-    table.add_row("USD", _usd(plain_usd), _usd(sent_usd), _percent(sent_usd or 0, plain_usd or 0))
+    for name, field in (("input tokens of all calls", "input_tokens"), ("  prefix-cache hits", "hit_tokens"), ("  misses", "miss_tokens")):
+        before, after = getattr(plain, field), getattr(sent, field)
+        table.add_row(name, f"{before:,}", f"{after:,}", _percent(after, before))
+    table.add_row("USD", _usd(totals.plain.usd), _usd(totals.sent.usd), _percent(totals.sent.known_usd, totals.plain.known_usd))
     table.add_row("seconds of scoring", "0", f"{scorer_s:.1f}", f"{new / scorer_s:,.0f} tokens/s" if scorer_s else "")
     console.print()
     console.print(table)
@@ -79,6 +80,8 @@ def show_summary(console: Console, calls: Sequence[Call], model: str, now: datet
     if price:
         rates = f"{price.input_hit:g} hit, {price.input_miss:g} miss, {price.output:g} output"
         _print(console, f"\nPrices  {model}, {price.window} at {now:%Y-%m-%d %H:%M} UTC; USD per 1M tokens: {rates}")
+    if totals.billed.usd is not None:
+        _print(console, f"Billed  {_billed(totals.billed)}, as the provider reported it")
     broken = "" if stable == len(calls) - 1 else "; the others lost their cached prefix"
     _print(console, f"Prefix  {stable} of {len(calls) - 1} requests begin with the whole request before them{broken}")
     _print(
@@ -129,9 +132,9 @@ def _usd(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.6f}"
 
 
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+def _billed(billed: Amount) -> str:
+    tokens = billed.tokens
+    return f"{_usd(billed.usd)} USD, {tokens.hit_tokens:,} hits in {tokens.input_tokens:,} input tokens, {tokens.output_tokens:,} of output"
 
 
 def _percent(part: float, whole: float) -> str:
