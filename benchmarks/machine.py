@@ -19,6 +19,8 @@ PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepsee
 NO_EFFECT_ON_NEEDLES = (
     "specprefill_agents/cli/",
     "specprefill_agents/observe/",
+    "benchmarks/crash/",
+    "benchmarks/loops/",
     "benchmarks/made/",
     "benchmarks/peers/",
     "benchmarks/report.py",
