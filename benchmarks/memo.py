@@ -12,8 +12,9 @@ from specprefill_agents.scoring.base import score_titled, scorer_fingerprint
 class MemoScorer:
     """Wraps `inner`; `forget()` between rows bounds what is held.
 
-    `seconds` is the time spent in `inner`; `charged_seconds` what it would have been without the memory. `fresh_tokens` and `fresh_seconds` cover the calls of which no context was
-    cached: scorer tokens read, and the time for reading them and the question.
+    `seconds` is the time spent in `inner`; `charged_seconds` what it would have been without the memory. `fresh_tokens` and
+    `fresh_seconds` cover the calls of which no context was cached: scorer tokens read, and the time for reading them and the
+    question.
     """
 
     def __init__(self, inner: Scorer) -> None:

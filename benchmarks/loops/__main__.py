@@ -64,7 +64,7 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """What the figures depend on, as it is stored."""
-        settings = {"scorer": self.scorer, "keep_ratios": list(self.keeps), "runs_per_set": self.count, "seed": self.seed}
+        settings: dict[str, Any] = {"scorer": self.scorer, "keep_ratios": list(self.keeps), "runs_per_set": self.count, "seed": self.seed}
         settings |= {"models": list(self.models), "target_tokenizer": counter_for().name, "more": dict(self.more)}
         if self.scorer not in DRAFTLESS:
             location = locate(self.draft)
@@ -108,18 +108,14 @@ class Bench:
 
     def rows(self, name: str, run: data.Trajectory) -> list[dict[str, Any]]:
         """One run under every policy and keep ratio, as it is stored."""
-        found = []
-        for policy in self._plan.policies:
-            for keep in self._plan.keeps if KINDS[policy].scored else [""]:
-                found.append(
-                    {"set": name, "id": run.id, "policy": policy, "keep": keep, **self._row(run, policy, keep or self._plan.keeps[0])}
-                )
+        asked = [(policy, keep) for policy in self._plan.policies for keep in (self._plan.keeps if KINDS[policy].scored else [""])]
+        found = [{"set": name, "id": run.id, "policy": policy, "keep": keep, **self._row(run, policy, keep)} for policy, keep in asked]
         for scorer in self._scorers.values():
             scorer.forget()
         return found
 
     def _row(self, run: data.Trajectory, policy: str, keep: str) -> dict[str, Any]:
-        kind, compressor = KINDS[policy], self._compressors[policy, keep]
+        kind, compressor = KINDS[policy], self._compressors[policy, keep or self._plan.keeps[0]]
         scorer = self._scorers[kind.reading]
         before = scorer.charged_seconds
         done = replay(run, kind.make(compressor, run.id), self._measurer, [expand_schema()] if kind.has_expand else [])

@@ -92,7 +92,7 @@ class Cleared:
         then = messages[: [*answers, len(messages)][call - 1]] if call else ()
         old = results_in(then)[:-KEPT_RESULTS]
         sent = [{**message, "content": PLACEHOLDER} if index in old else message for index, message in enumerate(messages)]
-        return View(tuple(sent), {index: () for index in old})
+        return View(tuple(sent), dict.fromkeys(old, ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,11 @@ class Replay:
     """What one run took under one policy.
 
     `tokens` has an entry for each request, of an account that is new to the agent; `known_tokens` of one that has served it
-    before, so that tools and system prompt are in its cache from the first request on. `moved` are the causes of the requests that do not begin with the whole request
-    before; `altered` says what of a request, beyond the texts of tool results, was not as uncompressed. Of each needed value,
-    `in_spans` tells whether the spans kept of a message before its use show it, `in_text` whether any text sent by then does.
-    `result_tokens` and `kept_tokens` are of the tool results in the last request, uncompressed and as sent.
+    before, so that tools and system prompt are in its cache from the first request on. `moved` are the causes of the
+    requests that do not begin with the whole request before; `altered` says what of a request, beyond the texts of tool
+    results, was not as uncompressed. Of each needed value, `in_spans` tells whether the spans kept of a message before its
+    use show it, `in_text` whether any text sent by then does. `result_tokens` and `kept_tokens` are of the tool results in
+    the last request, uncompressed and as sent.
     """
 
     tokens: tuple[Tokens, ...]
@@ -47,7 +48,10 @@ def replay(run: Trajectory, policy: Policy, measurer: Measurer, more_tools: Sequ
     tools = tools_part([*schemas_of(run.messages), *more_tools])
     new, known = (PrefixTracker(measurer, [DEEPSEEK]) for _ in range(2))
     known.request([tools, *(message_part(message) for message in run.messages[:1] if message["role"] == "system")], START)
-    tokens, known_tokens, moved, altered = [], [], [], []
+    tokens: list[Tokens] = []
+    known_tokens: list[Tokens] = []
+    moved: list[str] = []
+    altered: list[str] = []
     in_spans: dict[int, bool] = {}
     in_text: dict[int, bool] = {}
     places = needed_places(run)

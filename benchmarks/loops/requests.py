@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from benchmarks.data import Trajectory
-from specprefill_agents.accounting.wire import Call, Part
+from specprefill_agents.accounting.wire import Call, Part, Section
 from specprefill_agents.storage.originals import Originals
 from specprefill_langchain import expand_tool
 
@@ -45,7 +45,7 @@ def message_part(message: Message) -> Part:
     """A message as a part of a request; arguments of calls are the text that was sent."""
     calls = tuple(Call(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls", ()))
     role = message["role"]
-    section = "system" if role == "system" else "message"
+    section: Section = "system" if role == "system" else "message"
     return Part(message["content"], section, role, message.get("tool_call_id", ""), calls, message.get("reasoning_content") or "")
 
 
