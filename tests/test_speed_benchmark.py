@@ -33,6 +33,9 @@ TINY = Sizes(
     windows=(128, 256),
     splitting_shares=(0.002, 0.004),
     splitting_repeats=1,
+    steps=4,
+    step_tokens=120,
+    step_repeats=2,
 )
 
 
@@ -75,6 +78,9 @@ def test_every_part_runs_and_is_stored(
     for text in parts["splitting"]["texts"].values():
         assert len(text["layout_s"]) == len(text["choice_s"]) == len(text["chars"]) == len(TINY.splitting_shares)
         assert {"kind", "units", "layout_r2", "choice_r2", "seconds"} <= set(text)
+    assert set(parts["steps"]["step_ms"]) == set(parts["steps"]["scorer_ms"]) == {"2", "3", "4"}
+    assert parts["steps"]["late_over_early"]["step"]["2"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert all(len(taken) == TINY.step_repeats and min(taken) > 0 for taken in parts["steps"]["seconds"]["scorer"].values())
     assert printed.out.count("**") == 2 * len(PARTS), "one titled table a part"
 
 
