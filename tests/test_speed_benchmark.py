@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.made import KINDS, WORST, made_text
+from benchmarks.made.draft import write_tiny_preset
 from benchmarks.speed import plan, splitting
 from benchmarks.speed.__main__ import PARTS, main
 from benchmarks.speed.plan import Sizes
@@ -17,7 +18,6 @@ from benchmarks.speed.text import questions, stdlib_text
 from benchmarks.speed.timing import interleaved, line_through, ratio, spread_per_size
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, layout_of
 from specprefill_agents.prompt.units.layout import ContentKind
-from specprefill_agents.scoring.presets import HeadPreset, match_fields
 
 TINY = Sizes(
     build_tokens=600,
@@ -42,12 +42,8 @@ TINY = Sizes(
 @pytest.fixture
 def calibrated(tiny_draft: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The tiny draft, with a preset in a home of its own."""
-    from transformers import AutoConfig
-
     monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path))
-    preset = HeadPreset("tiny", ((0, 1), (1, 3)), "<|im_start|>", match_fields(AutoConfig.from_pretrained(tiny_draft)))
-    (tmp_path / "presets").mkdir()
-    (tmp_path / "presets" / "tiny.json").write_text(preset.to_json(), encoding="utf-8")
+    write_tiny_preset(Path(tiny_draft), tmp_path)
     return tiny_draft
 
 

@@ -26,9 +26,11 @@ from benchmarks.loops.dollars import Bill, price_of
 from benchmarks.loops.plot import write_plot
 from benchmarks.loops.policies import KINDS
 from benchmarks.loops.replay import replay
-from benchmarks.loops.requests import expand_schema, turns
+from benchmarks.loops.requests import turns
+from benchmarks.loops.tools import expand_schema
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
+from benchmarks.settings import setting
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.accounting.wire import Measurer, tools_part
@@ -195,17 +197,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON file of the results, written anew after each set")
     parser.add_argument("--plot", type=Path, metavar="SVG", help="draw the dollars of the longest run of each set")
     return parser.parse_args(arguments)
-
-
-def setting(given: str) -> tuple[str, Any]:
-    """`NAME=VALUE` as a setting. Raises ValueError for anything else."""
-    name, separator, value = given.partition("=")
-    if not name or not separator:
-        raise ValueError(f"--set {given}: must read NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
 
 
 def _known(option: str, names: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class Rescored:
         """All results share one budget, for the question of now."""
         indices = results_in(messages)
         result = trusted(self._compressor.compress([segment_of(messages[index]) for index in indices], query_at(messages)))
-        return _with(messages, indices, result.segments)
+        return with_results(messages, indices, result.segments)
 
 
 class Cleared:
@@ -131,10 +131,11 @@ def results_in(messages: Sequence[Message]) -> list[int]:
 
 def _stepped(session: Session, messages: Sequence[Message], indices: Sequence[int]) -> View:
     result = trusted(session.step([segment_of(messages[index]) for index in indices], query_at(messages)))
-    return _with(messages, indices, result.segments)
+    return with_results(messages, indices, result.segments)
 
 
-def _with(messages: Sequence[Message], indices: Sequence[int], decided: Sequence[CompressedSegment]) -> View:
+def with_results(messages: Sequence[Message], indices: Sequence[int], decided: Sequence[CompressedSegment]) -> View:
+    """`messages` with what was decided on the results at `indices` in their place."""
     changed = dict(zip(indices, decided, strict=True))
     sent = [{**message, "content": changed[index].text} if index in changed else message for index, message in enumerate(messages)]
     return View(tuple(sent), {index: one.spans for index, one in changed.items()})

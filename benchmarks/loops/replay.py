@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.data import Trajectory
 from benchmarks.evaluate import needed_places, readable, shown_masks
 from benchmarks.loops.policies import Policy, View, results_in
-from benchmarks.loops.requests import Message, Turn, message_part, schemas_of, turns
+from benchmarks.loops.requests import Message, Turn, message_part, turns
+from benchmarks.loops.tools import schemas_of
 from benchmarks.metrics import is_kept
 from specprefill_agents.accounting.amounts import Tokens
 from specprefill_agents.accounting.caching import DEEPSEEK
