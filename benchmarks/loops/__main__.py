@@ -120,7 +120,7 @@ class Bench:
         kind, compressor = KINDS[policy], self._compressors[policy, keep or self._plan.keeps[0]]
         scorer = self._scorers[kind.reading]
         before = scorer.charged_seconds
-        done = replay(run, kind.make(compressor, run.id), self._measurer, [expand_schema()] if kind.has_expand else [])
+        done = replay(run, kind.make(compressor, run.id), self._measurer, kind.has_expand)
         row: dict[str, Any] = {
             "hit": [tokens.hit_tokens for tokens in done.tokens],
             "known_hit": [tokens.hit_tokens for tokens in done.known_tokens],

@@ -22,10 +22,24 @@ PLACEHOLDER = "[cleared]"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The messages that are sent, and which spans of the original they show, by index; of messages not named all."""
+    """The messages that are sent, and which spans of the original they show, by index; of messages not named all.
+
+    `names_originals` tells whether a gap mark in them names an original that `expand` could bring back.
+    """
 
     messages: tuple[Message, ...]
     spans: Mapping[int, Sequence[Span]] = field(default_factory=dict)
+    names_originals: bool = False
+
+
+def always(_view: View) -> bool:
+    """The tool is there from the first request on."""
+    return True
+
+
+def once_needed(view: View) -> bool:
+    """The tool comes with the first gap that names an original. From then on it stays, as the gap does."""
+    return view.names_originals
 
 
 class Policy(Protocol):
@@ -99,26 +113,37 @@ class Cleared:
 class Kind:
     """A policy that can be asked for by name. `settings` are its own ones of the compressor.
 
-    `has_expand` tells whether the agent gets our tool, `scored` whether a scorer and a keep ratio make a difference; kinds of
-    one `reading` ask the same of the scorer.
+    `has_expand` tells whether a request brings our tool along, `scored` whether a scorer and a keep ratio make a difference;
+    kinds of one `reading` ask the same of the scorer.
     """
 
     make: Callable[[Compressor, str], Policy]
     about: str
     scored: bool = False
-    has_expand: bool = False
+    has_expand: Callable[[View], bool] = lambda _view: False
     reading: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
 KINDS: Mapping[str, Kind] = {
     "none": Kind(lambda _c, _id: Uncompressed(), "uncompressed"),
-    "ours": Kind(lambda c, name: Frozen(c.session(name)), "compressed at entry, then frozen", True, True, "ours"),
-    "ours_no_expand": Kind(
-        lambda c, name: Frozen(c.session(name)), "the same without originals and the tool expand", True, False, "ours", {"originals": False}
+    "ours": Kind(lambda c, name: Frozen(c.session(name)), "compressed at entry, then frozen", True, always, "ours"),
+    "ours_late_expand": Kind(
+        lambda c, name: Frozen(c.session(name)),
+        "the same; the tool expand comes with the first gap that names an original",
+        True,
+        once_needed,
+        "ours",
     ),
-    "window": Kind(lambda c, name: Window(c.session(name)), f"compressed once older than the last {KEPT_RESULTS}", True, True, "window"),
-    "rescore": Kind(lambda c, _id: Rescored(c), "all compressed afresh at each step", True, True, "rescore"),
+    "ours_no_expand": Kind(
+        lambda c, name: Frozen(c.session(name)),
+        "the same without originals and the tool expand",
+        True,
+        reading="ours",
+        settings={"originals": False},
+    ),
+    "window": Kind(lambda c, name: Window(c.session(name)), f"compressed once older than the last {KEPT_RESULTS}", True, always, "window"),
+    "rescore": Kind(lambda c, _id: Rescored(c), "all compressed afresh at each step", True, always, "rescore"),
     "clear": Kind(lambda _c, _id: Cleared(), f"all but the last {KEPT_RESULTS} results cleared at each step"),
     "clear_batch": Kind(lambda _c, _id: Cleared(BATCH_STEPS), f"the same every {BATCH_STEPS} steps"),
 }
@@ -138,4 +163,4 @@ def with_results(messages: Sequence[Message], indices: Sequence[int], decided: S
     """`messages` with what was decided on the results at `indices` in their place."""
     changed = dict(zip(indices, decided, strict=True))
     sent = [{**message, "content": changed[index].text} if index in changed else message for index, message in enumerate(messages)]
-    return View(tuple(sent), {index: one.spans for index, one in changed.items()})
+    return View(tuple(sent), {index: one.spans for index, one in changed.items()}, any(one.original_id for one in decided))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from benchmarks.data import Trajectory
 from benchmarks.evaluate import needed_places, readable, shown_masks
 from benchmarks.loops.policies import Policy, View, results_in
 from benchmarks.loops.requests import Message, Turn, message_part, turns
-from benchmarks.loops.tools import schemas_of
+from benchmarks.loops.tools import expand_schema, schemas_of
 from benchmarks.metrics import is_kept
 from specprefill_agents.accounting.amounts import Tokens
 from specprefill_agents.accounting.caching import DEEPSEEK
@@ -44,11 +43,13 @@ class Replay:
     kept_tokens: int
 
 
-def replay(run: Trajectory, policy: Policy, measurer: Measurer, more_tools: Sequence[Mapping[str, Any]] = ()) -> Replay:
-    """Step through `run` as its agent did, with `more_tools` beside its own."""
-    tools = tools_part([*schemas_of(run.messages), *more_tools])
+def replay(run: Trajectory, policy: Policy, measurer: Measurer, has_expand: Callable[[View], bool]) -> Replay:
+    """Step through `run` as its agent did, with the tool `expand` beside its own in requests that have it."""
+    own = schemas_of(run.messages)
+    tools = {False: tools_part(own), True: tools_part([*own, expand_schema()])}
     new, known = (PrefixTracker(measurer, [DEEPSEEK]) for _ in range(2))
-    known.request([tools, *(message_part(message) for message in run.messages[:1] if message["role"] == "system")], START)
+    for one in tools.values():
+        known.request([one, *(message_part(message) for message in run.messages[:1] if message["role"] == "system")], START)
     tokens: list[Tokens] = []
     known_tokens: list[Tokens] = []
     moved: list[str] = []
@@ -62,7 +63,7 @@ def replay(run: Trajectory, policy: Policy, measurer: Measurer, more_tools: Sequ
         view = policy.view(turn.messages)
         parts = [message_part(message) for message in view.messages]
         for tracker, into in ((known, known_tokens), (new, tokens)):
-            report = tracker.request([tools, *parts], START + timedelta(minutes=number))
+            report = tracker.request([tools[has_expand(view)], *parts], START + timedelta(minutes=number))
             output = tracker.answer(message_part(turn.answer))
             into.append(replace(report.use(DEEPSEEK.name).tokens, output_tokens=output))
         if report.moved is not None:

@@ -11,7 +11,9 @@ from benchmarks.tables import table
 ALL = "all"
 MOST_EXAMPLES = 5
 """Dearer conversations shown of one policy."""
-OURS = ("ours", "ours_no_expand")
+OURS = ("ours", "ours_late_expand", "ours_no_expand")
+MOVES_TOOLS = ("ours_late_expand",)
+"""Of these one prefix moves by design, where the tool comes."""
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -131,5 +133,6 @@ def broken(rows: Sequence[Row]) -> list[str]:
         where = f"{row['set']}, {row['id']}, {row['policy']}{' at keep ' * bool(row['keep'])}{row['keep']}"
         found += [f"{where}: altered {what}" for what in row["altered"]]
         if row["policy"] in OURS:
-            found += [f"{where}: prefix moved ({cause})" for cause in row["moved"]]
+            by_design = 1 if row["policy"] in MOVES_TOOLS and row["moved"][:1] == ["tools"] else 0
+            found += [f"{where}: prefix moved ({cause})" for cause in row["moved"][by_design:]]
     return found

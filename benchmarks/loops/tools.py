@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -31,6 +32,7 @@ def schemas_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
     ]
 
 
+@cache
 def expand_schema() -> dict[str, Any]:
     """The schema of our tool `expand` as LangChain sends it."""
     return convert_to_openai_tool(expand_tool(Originals.in_memory()))
