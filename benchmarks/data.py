@@ -58,12 +58,14 @@ class Trajectory:
     """An agent run in OpenAI message form, and the values that later messages took from tool results.
 
     `answer` is what the run ended with where `messages` stop at the tool results before it; None where they hold its end.
+    Runs of one `suite` had the same tools.
     """
 
     id: str
     messages: tuple[Mapping[str, Any], ...]
     needed: tuple[NeededValue, ...]
     answer: str | None = None
+    suite: str = ""
 
 
 def read_rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -129,6 +131,7 @@ def load_runs(directory: Path, name: str) -> list[Trajectory]:
             tuple(row["messages"]),
             tuple(NeededValue(needed["value"], needed["used_in_message"]) for needed in row["needed_values"]),
             row["meta"].get("final_answer"),
+            row["meta"].get("suite", ""),
         )
         for row in read_rows(directory / f"{name}{SUFFIX}")
     ]

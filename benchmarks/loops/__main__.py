@@ -27,7 +27,7 @@ from benchmarks.loops.plot import write_plot
 from benchmarks.loops.policies import KINDS
 from benchmarks.loops.replay import replay
 from benchmarks.loops.requests import turns
-from benchmarks.loops.tools import expand_schema
+from benchmarks.loops.tools import Schema, expand_schema, schemas_for
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
 from benchmarks.settings import setting
@@ -56,6 +56,7 @@ class Plan:
     draft: str
     device: str
     seed: int
+    tools: str = "run"
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self, keep: str, own: Mapping[str, object]) -> CompressionConfig:
@@ -67,7 +68,7 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """What the figures depend on, as it is stored."""
         settings: dict[str, Any] = {"scorer": self.scorer, "keep_ratios": list(self.keeps), "runs_per_set": self.count, "seed": self.seed}
-        settings |= {"models": list(self.models), "target_tokenizer": counter_for().name, "more": dict(self.more)}
+        settings |= {"models": list(self.models), "tools": self.tools, "target_tokenizer": counter_for().name, "more": dict(self.more)}
         if self.scorer not in DRAFTLESS:
             location = locate(self.draft)
             settings |= {"draft": self.draft if location.kind in ("pulled", "hub") else Path(location.path).name, "device": self.device}
@@ -108,19 +109,21 @@ class Bench:
             "schema": schema,
         }
 
-    def rows(self, name: str, run: data.Trajectory) -> list[dict[str, Any]]:
+    def rows(self, name: str, run: data.Trajectory, tools: Sequence[Schema]) -> list[dict[str, Any]]:
         """One run under every policy and keep ratio, as it is stored."""
         asked = [(policy, keep) for policy in self._plan.policies for keep in (self._plan.keeps if KINDS[policy].scored else [""])]
-        found = [{"set": name, "id": run.id, "policy": policy, "keep": keep, **self._row(run, policy, keep)} for policy, keep in asked]
+        found = [
+            {"set": name, "id": run.id, "policy": policy, "keep": keep, **self._row(run, tools, policy, keep)} for policy, keep in asked
+        ]
         for scorer in self._scorers.values():
             scorer.forget()
         return found
 
-    def _row(self, run: data.Trajectory, policy: str, keep: str) -> dict[str, Any]:
+    def _row(self, run: data.Trajectory, tools: Sequence[Schema], policy: str, keep: str) -> dict[str, Any]:
         kind, compressor = KINDS[policy], self._compressors[policy, keep or self._plan.keeps[0]]
         scorer = self._scorers[kind.reading]
         before = scorer.charged_seconds
-        done = replay(run, kind.make(compressor, run.id), self._measurer, kind.has_expand)
+        done = replay(run, kind.make(compressor, run.id), self._measurer, tools, kind.has_expand)
         row: dict[str, Any] = {
             "hit": [tokens.hit_tokens for tokens in done.tokens],
             "known_hit": [tokens.hit_tokens for tokens in done.known_tokens],
@@ -159,9 +162,10 @@ def measure(plan: Plan, command: str, out: Path | None) -> dict[str, Any]:
     }
     for name in plan.sets:
         started = time.perf_counter()
-        runs = data.sample(data.load_runs(plan.directory, name), plan.count, plan.seed)
+        every = data.load_runs(plan.directory, name)
+        runs = data.sample(every, plan.count, plan.seed)
         for run in runs:
-            document["runs"] += bench.rows(name, run)
+            document["runs"] += bench.rows(name, run, schemas_for(run, every, plan.tools))
         print(f"{name}: {len(runs)} runs, {time.perf_counter() - started:.1f} s", file=sys.stderr)
         if out:
             _save(document, out)
@@ -187,6 +191,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--scorer", default="fused", help="scorer name (default: %(default)s)")
     parser.add_argument("--keep", default=f"0.3,{AUTO}", help="keep ratios (default: %(default)s)")
     parser.add_argument("--model", default="deepseek-flash,deepseek-v4-pro", help="whose prices to take (default: %(default)s)")
+    parser.add_argument(
+        "--tools",
+        choices=("run", "suite"),
+        default="run",
+        help="tools of a request: those its run calls, or all that runs of its suite call",
+    )
     parser.add_argument("--n", type=int, help="runs per set, spread evenly (default: all)")
     parser.add_argument("--draft", default=DEFAULT_DRAFT, help="draft model (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -223,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             draft=options.draft,
             device=options.device,
             seed=options.seed,
+            tools=options.tools,
             more=dict(map(setting, options.set)),
         )
         for model in plan.models:

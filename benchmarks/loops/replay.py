@@ -10,7 +10,7 @@ from benchmarks.data import Trajectory
 from benchmarks.evaluate import needed_places, readable, shown_masks
 from benchmarks.loops.policies import Policy, View, results_in
 from benchmarks.loops.requests import Message, Turn, message_part, turns
-from benchmarks.loops.tools import expand_schema, schemas_of
+from benchmarks.loops.tools import Schema, expand_schema
 from benchmarks.metrics import is_kept
 from specprefill_agents.accounting.amounts import Tokens
 from specprefill_agents.accounting.caching import DEEPSEEK
@@ -43,9 +43,8 @@ class Replay:
     kept_tokens: int
 
 
-def replay(run: Trajectory, policy: Policy, measurer: Measurer, has_expand: Callable[[View], bool]) -> Replay:
-    """Step through `run` as its agent did, with the tool `expand` beside its own in requests that have it."""
-    own = schemas_of(run.messages)
+def replay(run: Trajectory, policy: Policy, measurer: Measurer, own: Sequence[Schema], has_expand: Callable[[View], bool]) -> Replay:
+    """Step through `run` as its agent did, with the tool `expand` beside its `own` in requests that have it."""
     tools = {False: tools_part(own), True: tools_part([*own, expand_schema()])}
     new, known = (PrefixTracker(measurer, [DEEPSEEK]) for _ in range(2))
     for one in tools.values():
