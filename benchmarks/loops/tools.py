@@ -18,7 +18,6 @@ from benchmarks.loops.requests import Message
 from specprefill_agents.storage.originals import Originals
 from specprefill_langchain import expand_tool
 
-
 Schema: TypeAlias = dict[str, Any]
 
 
