@@ -1,8 +1,9 @@
-"""`--set NAME=VALUE`: any setting of the compressor, from a benchmark's command line."""
+"""What several benchmarks read from their command lines: names of a list, and any setting of the compressor."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -15,3 +16,12 @@ def setting(given: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
+
+
+def named(option: str, names: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Names separated by commas, each once. Raises ValueError for one that is not among `allowed`."""
+    wanted = tuple(dict.fromkeys(names.split(",")))
+    unknown = [name for name in wanted if name not in allowed]
+    if unknown:
+        raise ValueError(f"--{option} {', '.join(unknown)}: known are {', '.join(allowed)}")
+    return wanted

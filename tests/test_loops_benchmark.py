@@ -211,7 +211,9 @@ def test_ours_sends_what_the_langchain_adapter_sends_and_never_changes_it(lexica
     sent: dict[int, str] = {}
     for turn in turns(made):
         view = policy.view(turn.messages)
-        adapted = convert_to_openai_messages(list(compress_step(compressor, session, convert_to_messages(list(turn.messages))).sent))
+        adapted = convert_to_openai_messages(
+            list(compress_step(compressor, session, convert_to_messages([dict(message) for message in turn.messages])).sent)
+        )
         assert [message["content"] for message in view.messages] == [message["content"] for message in adapted]
         for index in results_in(view.messages):
             assert sent.setdefault(index, view.messages[index]["content"]) == view.messages[index]["content"]

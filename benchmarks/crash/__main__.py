@@ -25,18 +25,20 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import data
 from benchmarks.crash.fleet import Fleet
 from benchmarks.crash.tally import Reference, Tally
 from benchmarks.crash.worker import Job
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
-from benchmarks.settings import setting
+from benchmarks.settings import named, setting
 from benchmarks.tables import table
 from specprefill_agents import SpecPrefillError
 from specprefill_agents.storage.verification import Verification, verify
 
 SCHEMA = 1
 DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
+SCORERS = (*sorted(DRAFTLESS), "key_index", "fused")
 STUCK_S = 120.0
 """Without any event for so long, workers count as stuck."""
 MOST_EXCEPTIONS = 20
@@ -218,14 +220,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         job = Job(
             directory=str(options.data),
-            sets=tuple(options.sets.split(",")),
+            sets=named("sets", options.sets, data.TRAJECTORY_SETS),
             count=options.n,
             seed=options.seed,
-            scorers=tuple(options.scorers.split(",")),
+            scorers=named("scorers", options.scorers, SCORERS),
             draft="auto",
             state="",
             more=tuple(map(setting, options.set)),
         )
+        for scorer in job.scorers:
+            job.config(scorer)
         document = measure(
             Plan(options.kills, options.processes, options.seed, pause_s=options.pause), job, shown_command("benchmarks.crash", given)
         )

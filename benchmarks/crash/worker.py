@@ -57,11 +57,14 @@ class Job:
         named = {"sets": tuple(values["sets"]), "scorers": tuple(values["scorers"]), "more": tuple(map(tuple, values["more"]))}
         return cls(**{**values, **named})
 
+    def config(self, scorer: str) -> CompressionConfig:
+        """Settings of a compressor; a failure must be seen, never become a kept original."""
+        return CompressionConfig.from_dict({"scorer": scorer, "min_tokens": 0, "timeout_s": None, "on_error": "raise", **dict(self.more)})
+
     def compressor(self, scorer: str, cycle: int) -> Compressor:
-        """One whose stores are on disk; a failure must be seen, never become a kept original."""
-        values = {"scorer": scorer, "min_tokens": 0, "timeout_s": None, "on_error": "raise", **dict(self.more)}
+        """One whose stores are on disk."""
         cache = ScoreCache(cache_directory(), tenant=f"cycle {cycle}")
-        return Compressor(self.draft, CompressionConfig.from_dict(values), device="cpu", cache=cache)
+        return Compressor(self.draft, self.config(scorer), device="cpu", cache=cache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from benchmarks.loops.requests import turns
 from benchmarks.loops.tools import Schema, expand_schema, schemas_for
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
-from benchmarks.settings import setting
+from benchmarks.settings import named, setting
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.accounting.wire import Measurer, tools_part
@@ -209,14 +209,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _known(option: str, names: str, known: Sequence[str]) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(names.split(",")))
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise ValueError(f"--{option} {', '.join(unknown)}: known are {', '.join(known)}")
-    return wanted
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Replay, store, draw and print tables; returns the exit status: 1 when something was sent that must never be."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -224,8 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         plan = Plan(
             directory=options.data,
-            sets=_known("sets", options.sets, data.TRAJECTORY_SETS),
-            policies=_known("policies", f"none,{options.policies}", list(KINDS)),
+            sets=named("sets", options.sets, data.TRAJECTORY_SETS),
+            policies=named("policies", f"none,{options.policies}", list(KINDS)),
             scorer=options.scorer,
             keeps=tuple(dict.fromkeys(options.keep.split(","))),
             models=tuple(dict.fromkeys(options.model.split(","))),
