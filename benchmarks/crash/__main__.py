@@ -43,6 +43,7 @@ STUCK_S = 120.0
 """Without any event for so long, workers count as stuck."""
 MOST_EXCEPTIONS = 20
 """After so many the run ends."""
+PROGRESS_KILLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ def disturbed(yard: Yard, plan: Plan, reference: Reference) -> Tally:
             tally.kills += 1
             fleet.restart(victim)
             tally.restarts += 1
+            if tally.kills % PROGRESS_KILLS == 0:
+                print(f"{tally.kills} kills, {tally.steps} steps, {len(tally.wrong)} wrong", file=sys.stderr, flush=True)
         _listen(fleet, tally, dict.fromkeys(range(plan.processes), plan.most_steps))
     return tally
 

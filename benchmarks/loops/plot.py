@@ -44,6 +44,7 @@ def write_plot(document: Mapping[str, Any], file: Path) -> None:
                 axes.plot(range(1, len(values) + 1), values, linestyle=style, color=COLOURS[row["policy"]], label=row["policy"])
             axes.set_title(f"{name}: {longest}", fontsize="small")
             axes.set_xlabel("requests")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_ylabel(f"USD / 1000, {model} off-peak")
             axes.set_ylim(bottom=0)
             axes.legend(frameon=False, fontsize="small")
