@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
+import signal
+import struct
 from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.crash.__main__ import Plan, Yard, disturbed, is_sound, main, undisturbed
+from benchmarks.crash.__main__ import Plan, disturbed, is_sound, main, undisturbed
 from benchmarks.crash.fleet import Fleet
 from benchmarks.crash.tally import Tally
 from benchmarks.crash.worker import Job, Task, converse, digest, save, tasks, work
+from benchmarks.crash.yard import Yard
 from benchmarks.loops.requests import turns
 from specprefill_agents import Compressor
 from tests.agent_runs import log, row, run, write
@@ -95,7 +98,6 @@ def test_workers_begin_at_different_tasks_and_all_have_the_same(job: Job) -> Non
     first, second = (tasks(replace(job, processes=2, index=index)) for index in (0, 1))
     assert [task.name for task in first] == ["bm25/a", "bm25/b"]
     assert [task.name for task in second] == ["bm25/b", "bm25/a"]
-    assert Job.from_json(job.to_json()) == job
 
 
 def test_an_original_that_is_gone_is_noticed(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,14 +136,25 @@ def test_a_saved_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     assert json.loads(file.read_text(encoding="utf-8")) == [1]
 
 
-def _says(*lines: str, then: str = "signal.pause()") -> subprocess.Popen[bytes]:
-    """A process that writes `lines` as they are and then waits, for ever unless told otherwise."""
-    program = f"import signal, sys; sys.stdout.write({''.join(lines)!r}); sys.stdout.flush(); {then}"
-    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+def says_half(index: int, announced: Connection) -> None:
+    """A worker that announces an event and half of another one, and then waits."""
+    announced.send_bytes(b'{"event": "step"}')
+    os.write(announced.fileno(), struct.pack("!i", 17) + b'{"event": "st')
+    signal.pause()
+
+
+def says_all(index: int, announced: Connection) -> None:
+    """A worker that announces an event and ends."""
+    announced.send_bytes(b'{"event": "step"}')
+
+
+def fails(index: int, announced: Connection) -> None:
+    """A worker that ends by itself."""
+    os._exit(3)
 
 
 def test_what_a_kill_cuts_off_was_not_announced() -> None:
-    with Fleet(lambda index: _says('{"event": "step"}\n{"event": "st'), 1) as fleet:
+    with Fleet(says_half, 1) as fleet:
         assert list(fleet.events(60)) == [(0, {"event": "step"})]
         assert list(fleet.kill(0)) == []
         fleet.restart(0)
@@ -149,19 +162,13 @@ def test_what_a_kill_cuts_off_was_not_announced() -> None:
 
 
 def test_what_was_announced_before_a_kill_is_heard_after_it() -> None:
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(index: int) -> subprocess.Popen[bytes]:
-        started.append(_says('{"event": "step"}\n', then="pass"))
-        return started[-1]
-
-    with Fleet(start, 1) as fleet:
-        started[0].wait()
+    with Fleet(says_all, 1) as fleet:
+        fleet._workers[0].process.join()
         assert list(fleet.kill(0)) == [(0, {"event": "step"})]
 
 
 def test_a_worker_that_ends_by_itself_is_announced() -> None:
-    with Fleet(lambda index: _says(then="sys.exit(3)"), 1) as fleet:
+    with Fleet(fails, 1) as fleet:
         assert list(fleet.events(60)) == [(0, {"event": "ended", "status": 3})]
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,16 +26,15 @@ from typing import Any
 from benchmarks import data
 from benchmarks.crash.fleet import Fleet
 from benchmarks.crash.tally import Reference, Tally
-from benchmarks.crash.worker import Job
+from benchmarks.crash.worker import DRAFTLESS, Job
+from benchmarks.crash.yard import Yard
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
 from benchmarks.settings import named, setting
 from benchmarks.tables import table
 from specprefill_agents import SpecPrefillError
-from specprefill_agents.storage.verification import Verification, verify
 
 SCHEMA = 1
-DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 SCORERS = (*sorted(DRAFTLESS), "key_index", "fused")
 STUCK_S = 120.0
 """Without any event for so long, workers count as stuck."""
@@ -57,39 +54,10 @@ class Plan:
     pause_s: float = 0.2
 
 
-class Yard:
-    """A folder with everything that workers share; starts them there.
-
-    `stores` names the folder of the stores, `job` what is to be done. Standard error of all goes into one file.
-    """
-
-    def __init__(self, folder: Path, stores: str, job: Job) -> None:
-        self.stores = folder / stores
-        self._home = folder / "home"
-        self._job = replace(job, state=str(folder / f"{stores}-state"))
-        self._errors = folder / f"{stores}.err"
-        Path(self._job.state).mkdir()
-
-    def start(self, index: int) -> subprocess.Popen[bytes]:
-        """A worker."""
-        own = {"SPECPREFILL_CACHE_DIR": str(self.stores), "SPECPREFILL_HOME": str(self._home), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "benchmarks.crash.worker", replace(self._job, index=index).to_json()]
-        with self._errors.open("ab") as errors:
-            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, env={**os.environ, **own})
-
-    def errors(self) -> str:
-        """The end of what workers wrote to standard error."""
-        return self._errors.read_text(encoding="utf-8", errors="replace")[-4_000:] if self._errors.exists() else ""
-
-    def verified(self) -> dict[str, Verification]:
-        """Every row of both stores, read once more."""
-        return {"scores": verify(self.stores), "originals": verify(self.stores / "originals")}
-
-
 def undisturbed(yard: Yard) -> Reference:
     """What one worker sends that nobody kills. Raises RuntimeError when it fails."""
     reference: Reference = {}
-    with Fleet(yard.start, 1) as fleet:
+    with yard.fleet(1) as fleet:
         while events := list(fleet.events(STUCK_S)):
             for _, event in events:
                 if event["event"] == "step":
@@ -104,7 +72,7 @@ def undisturbed(yard: Yard) -> Reference:
 def disturbed(yard: Yard, plan: Plan, reference: Reference) -> Tally:
     """Kill and restart as planned; in the end every worker must come through a few steps more."""
     tally, random = Tally(reference), Random(plan.seed)
-    with Fleet(yard.start, plan.processes) as fleet:
+    with yard.fleet(plan.processes) as fleet:
         while tally.kills < plan.kills and len(tally.exceptions) < MOST_EXCEPTIONS:
             victim = random.randrange(plan.processes)
             _listen(fleet, tally, {victim: random.randint(1, plan.most_steps)})
@@ -147,7 +115,7 @@ def measure(plan: Plan, job: Job, command: str) -> dict[str, Any]:
     """The run without kills, then the one with them; returns the document."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="specprefill-crash-", ignore_cleanup_errors=True)))
-        if set(job.scorers) - DRAFTLESS:
+        if job.needs_draft:
             draft = folder / "draft"
             write_tiny_draft(draft)
             write_tiny_preset(draft, folder / "home")

@@ -1,21 +1,17 @@
 """The process that is killed: steps through agent runs, over stores that it shares with others, and says what it sent.
 
-    python -m benchmarks.crash.worker '{"index": 0, ...}'
-
-Each line on standard output is one event as JSON. A step is announced before the session is saved, as an agent sends a
-request before its checkpointer writes: so a kill may fall between the two, and the step must come out the same again.
-What is computed anew in every cycle goes under the cycle's own name into the score cache, so that there is always
-something to write; workers of one cycle share it. Originals are shared by all.
+A step is announced before the session is saved, as an agent sends a request before its checkpointer writes: so a kill may
+fall between the two, and the step must come out the same again. What is computed anew in every cycle goes under the cycle's
+own name into the score cache, so that there is always something to write; workers of one cycle share it. Originals are
+shared by all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +24,9 @@ from specprefill_agents.storage.directory import cache_directory
 from specprefill_agents.storage.score_cache import ScoreCache
 
 Announce: TypeAlias = Callable[[Mapping[str, Any]], None]
+
+
+DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,10 @@ class Job:
     cycles: int | None = None
     more: tuple[tuple[str, Any], ...] = ()
 
-    def to_json(self) -> str:
-        """For the command line."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """From the command line."""
-        values = json.loads(text)
-        named = {"sets": tuple(values["sets"]), "scorers": tuple(values["scorers"]), "more": tuple(map(tuple, values["more"]))}
-        return cls(**{**values, **named})
+    @property
+    def needs_draft(self) -> bool:
+        """Whether any scorer reads with a draft."""
+        return bool(set(self.scorers) - DRAFTLESS)
 
     def config(self, scorer: str) -> CompressionConfig:
         """Settings of a compressor; a failure must be seen, never become a kept original."""
@@ -149,18 +142,3 @@ def _lost(compressor: Compressor, turn: Turn, indices: Sequence[int], result: Co
         if decided.original_id and compressor.originals:
             found += compressor.originals.get(decided.original_id) != turn.messages[index]["content"]
     return found
-
-
-def main() -> None:
-    """The process."""
-
-    def announce(event: Mapping[str, Any]) -> None:
-        sys.stdout.write(json.dumps(event) + "\n")
-        sys.stdout.flush()
-
-    with suppress(BrokenPipeError):
-        work(Job.from_json(sys.argv[1]), announce)
-
-
-if __name__ == "__main__":
-    main()
