@@ -284,12 +284,11 @@ class Compressor:
         """
         return replace(decided, text=decided_text(self.config, segment.kind, segment.text, decided, sources))
 
-    def rank(self, segments: Sequence[Segment], query: str) -> list[NDArray[np.float64]]:
+    def rank(self, segments: Sequence[Segment], query: str, tokens: int) -> list[NDArray[np.float64]]:
         """What the units (U,) of each segment's layout are worth for `query`, the best unit of all about 1.
 
-        Raises `ScoringError` when the scorer fails or takes too long.
+        `tokens` are the target tokens of all segments. Raises `ScoringError` when the scorer fails or takes too long.
         """
-        tokens = sum(self.counter.count(segment.text) for segment in segments)
         return self._priorities([segment.text for segment in segments], self._score(segments, query, tokens)[0], query)
 
     def _priorities(self, texts: Sequence[str], scores: Sequence[TokenScores], query: str) -> list[NDArray[np.float64]]:

@@ -117,7 +117,7 @@ class Session:
         made = self._made(tuple(new.values()), turn.query) if new else CompressionResult(())
         usage, plain = made.usage, dict(zip(new, made.segments, strict=True))
         is_plain = usage.fallback_reason is not None or self.arm == "control" or self._compressor.is_off
-        recall = None if is_plain else Recall(self._compressor, tuple(new.values()), turn.query)
+        recall = None if is_plain else Recall(self._compressor, tuple(new.values()), usage.original_tokens, turn.query)
         first = len(view.shown)
         for key, segment in zip(keys, turn.segments, strict=True):
             found = self._decisions.find(key, view.names)

@@ -40,12 +40,13 @@ class _Omitted:
 
 
 class Recall:
-    """What one turn brings back: decided once, for the last of its `new` segments that can carry it."""
+    """What one turn brings back: decided once, for the last of its `new` segments (of `new_tokens` together) that can carry it."""
 
-    def __init__(self, compressor: Compressor, new: Sequence[Segment], query: str) -> None:
+    def __init__(self, compressor: Compressor, new: Sequence[Segment], new_tokens: int, query: str) -> None:
         self.scorer_ms = 0.0
         self._compressor = compressor
         self._new = tuple(new)
+        self._new_tokens = new_tokens
         self._query = query
         able = [segment for segment in new if self._can_carry(segment)] if compressor.config.recall_tokens and not compressor.is_off else []
         self._carrier = able[-1] if able else None
@@ -66,7 +67,8 @@ class Recall:
             return decided
         started = time.perf_counter()
         try:
-            ranked = self._compressor.rank([*(shown.segment for shown in sources), *self._new], self._query)
+            tokens = self._new_tokens + sum(shown.decided.original_tokens for shown in sources)
+            ranked = self._compressor.rank([*(shown.segment for shown in sources), *self._new], self._query, tokens)
         except SpecPrefillError as error:
             if self._compressor.config.on_error == "raise":
                 raise
@@ -83,7 +85,7 @@ class Recall:
 
     def _sources(self, view: View) -> list[Shown]:
         """Earlier segments with gaps, the newest first, as many as may be scored in one call."""
-        left = self._compressor.config.max_scored_tokens
+        left = self._compressor.config.max_scored_tokens - self._new_tokens
         new = {id(segment) for segment in self._new}
         found: dict[str, Shown] = {}
         for shown in reversed(view.shown):
