@@ -13,12 +13,14 @@ from specprefill_agents.errors import missing_extra
 if TYPE_CHECKING:
     from specprefill_langchain.chat_local import ChatLocal
     from specprefill_langchain.expanding import expand_tool
+    from specprefill_langchain.metering import Meter
     from specprefill_langchain.middleware import SpecPrefillMiddleware
     from specprefill_langchain.runnable import PromptCompressor
     from specprefill_langchain.step import StepReport
 
 _HOMES = {
     "ChatLocal": "chat_local",
+    "Meter": "metering",
     "PromptCompressor": "runnable",
     "SpecPrefillMiddleware": "middleware",
     "StepReport": "step",
@@ -34,7 +36,7 @@ _EXTRAS = {
 }
 """Which extra brings a package that a module here imports."""
 
-__all__ = ["ChatLocal", "PromptCompressor", "SpecPrefillMiddleware", "StepReport", "expand_tool"]
+__all__ = ["ChatLocal", "Meter", "PromptCompressor", "SpecPrefillMiddleware", "StepReport", "expand_tool"]
 
 
 def __getattr__(name: str) -> Any:
