@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.data import Question, Trajectory
 from benchmarks.metrics import FoldedText, Occurrence, is_kept, kept_characters, kept_mask, locate
 from specprefill_agents import CompressedSegment, CompressionResult, Compressor, Segment, Span
-from specprefill_agents.prompt.query import CallContext, build_query
+from specprefill_agents.prompt.query import CallContext, build_query, call_label
 
 METRICS = ("answer", "evidence", "evidence_chars", "values", "share")
 """Share of answer and of evidence groups kept, of the evidence's characters, of needed values, and of target tokens."""
@@ -89,7 +89,7 @@ def step_through(trajectory: Trajectory, compressor: Compressor) -> tuple[dict[i
         indices = [index for index in range(end) if messages[index]["role"] == "tool"]
         if not is_call or len(indices) == len(decided):
             continue
-        result = trusted(session.step([segment_of(messages[index]) for index in indices], query_at(messages[:end])))
+        result = trusted(session.step(segments_of(messages, indices), query_at(messages[:end])))
         for index, one in zip(indices, result.segments, strict=True):
             if decided.setdefault(index, one).text != one.text:
                 raise AssertionError(f"{trajectory.id}: message {index} changed after it was sent")
@@ -110,9 +110,18 @@ def _call(call: Mapping[str, Any], message: Mapping[str, Any]) -> CallContext:
     return CallContext(function["name"], arguments if isinstance(arguments, dict) else {"": arguments}, message["content"])
 
 
-def segment_of(message: Mapping[str, Any]) -> Segment:
-    """A tool message as a candidate for compression."""
-    return Segment(message["content"], "tool_result", message["name"], message["tool_call_id"])
+def segments_of(messages: Sequence[Mapping[str, Any]], indices: Sequence[int]) -> list[Segment]:
+    """The tool results at `indices` as an adapter hands them on, with the calls that made them."""
+    labels = {
+        call["id"]: call_label(_call(call, message))
+        for message in messages
+        if message["role"] == "assistant"
+        for call in message.get("tool_calls", [])
+    }
+    found = [messages[index] for index in indices]
+    return [
+        Segment(one["content"], "tool_result", one["name"], one["tool_call_id"], call=labels.get(one["tool_call_id"], "")) for one in found
+    ]
 
 
 def readable(message: Mapping[str, Any]) -> str:

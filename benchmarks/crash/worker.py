@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks import data
-from benchmarks.evaluate import query_at, segment_of, trusted
+from benchmarks.evaluate import query_at, segments_of, trusted
 from benchmarks.loops.policies import results_in, with_results
 from benchmarks.loops.requests import Message, Turn, message_part, turns
 from specprefill_agents import CompressionConfig, CompressionResult, Compressor, Session
@@ -107,7 +107,7 @@ def converse(task: Task, compressor: Compressor, file: Path, announce: Announce)
     for step, turn in enumerate(turns(task.run), start=1):
         before = _decisions(session)
         indices = results_in(turn.messages)
-        result = trusted(session.step([segment_of(turn.messages[index]) for index in indices], query_at(turn.messages)))
+        result = trusted(session.step(segments_of(turn.messages, indices), query_at(turn.messages)))
         counts = {"arrived": len(indices) - seen, "made": _decisions(session) - before, "lost": _lost(compressor, turn, indices, result)}
         sent = with_results(turn.messages, indices, result.segments).messages
         announce({"event": "step", "step": step, "digest": digest(sent), **counts})

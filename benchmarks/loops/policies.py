@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from benchmarks.evaluate import query_at, segment_of, trusted
+from benchmarks.evaluate import query_at, segments_of, trusted
 from benchmarks.loops.requests import Message
 from specprefill_agents import CompressedSegment, Compressor, Session, Span
 
@@ -89,7 +89,7 @@ class Rescored:
     def view(self, messages: Sequence[Message]) -> View:
         """All results share one budget, for the question of now."""
         indices = results_in(messages)
-        result = trusted(self._compressor.compress([segment_of(messages[index]) for index in indices], query_at(messages)))
+        result = trusted(self._compressor.compress(segments_of(messages, indices), query_at(messages)))
         return with_results(messages, indices, result.segments)
 
 
@@ -142,7 +142,14 @@ KINDS: Mapping[str, Kind] = {
         reading="ours",
         settings={"originals": False},
     ),
-    "window": Kind(lambda c, name: Window(c.session(name)), f"compressed once older than the last {KEPT_RESULTS}", True, always, "window"),
+    "window": Kind(
+        lambda c, name: Window(c.session(name)),
+        f"compressed once older than the last {KEPT_RESULTS}",
+        True,
+        always,
+        "window",
+        {"recall_tokens": 0, "repeats": False},
+    ),
     "rescore": Kind(lambda c, _id: Rescored(c), "all compressed afresh at each step", True, always, "rescore"),
     "clear": Kind(lambda _c, _id: Cleared(), f"all but the last {KEPT_RESULTS} results cleared at each step"),
     "clear_batch": Kind(lambda _c, _id: Cleared(BATCH_STEPS), f"the same every {BATCH_STEPS} steps"),
@@ -155,7 +162,7 @@ def results_in(messages: Sequence[Message]) -> list[int]:
 
 
 def _stepped(session: Session, messages: Sequence[Message], indices: Sequence[int]) -> View:
-    result = trusted(session.step([segment_of(messages[index]) for index in indices], query_at(messages)))
+    result = trusted(session.step(segments_of(messages, indices), query_at(messages)))
     return with_results(messages, indices, result.segments)
 
 
