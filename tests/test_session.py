@@ -89,6 +89,7 @@ def test_a_session_that_was_damaged_is_refused_with_the_decision_named(
         Session.from_dict(saved, made)
 
 
+@pytest.mark.prefix_moves(reason="what is beyond the limit and long out of view is forgotten, and decided anew")
 def test_a_session_forgets_what_was_not_in_view_for_long_and_nothing_that_is(
     lexical: Callable[..., Compressor],
 ) -> None:

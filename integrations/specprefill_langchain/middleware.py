@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from langchain.agents.middleware.types import (
@@ -18,16 +16,17 @@ from langchain.agents.middleware.types import (
     PrivateStateAttr,
     ResponseT,
 )
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables.config import ContextThreadPoolExecutor, ensure_config, run_in_executor
 from langgraph.types import Command
 from typing_extensions import NotRequired, override
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session import Session
+from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.metering import Metered, meter_for
-from specprefill_langchain.step import StepReport, compress_step, conversation_id, failed, is_nested
+from specprefill_langchain.step import StepReport, compress_step, failed
 
 STATE_FIELD = "specprefill"
 
@@ -67,7 +66,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         self.compressor = compressor
         self.tools = [expand_tool(compressor)] if compressor.originals else []
         self._on_step = on_step
-        self._meter = meter_for(ledger, compressor.counter) if ledger or on_step else None
+        self._meter = meter_for(ledger, compressor.counter) if ledger is not None or on_step is not None else None
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-middleware")
         # Apart, so that accounting for one conversation does not wait until the outputs of another are scored.
         self._accountant = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-ledger")
@@ -100,20 +99,21 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     def _compress(self, request: ModelRequest[ContextT]) -> tuple[StepReport, dict[str, Any]]:
         """What to send, and the decisions that the request's state does not hold yet."""
         known = cast("Mapping[str, Any]", request.state.get(STATE_FIELD) or {})
-        place = _place(known, request.messages)
+        place = place_of(ensure_config(), known, request.messages)
         session = self._continued(known)
         if session is None:
             known, session = {}, self.compressor.session(place.name)
         step = compress_step(self.compressor, session, request.messages)
         if self._meter:
-            step = self._looked_at(_placed(step, request, place, session.arm))
+            step = self._looked_at(step, request, place, session.arm)
         update = _new_decisions(known, session)
         return step, {**update, "run": place.run} if update and place.run else update
 
-    def _looked_at(self, step: StepReport) -> StepReport:
-        """The step with its prefix report, after telling `on_step`."""
+    def _looked_at(self, step: StepReport, request: ModelRequest[ContextT], place: Place, arm: str) -> StepReport:
+        """The step with where it belongs and its prefix report, after telling `on_step`."""
         assert self._meter
         try:
+            step = _placed(step, request, place, arm)
             step = replace(step, prefix=self._meter.asked(step))
         except Exception as error:
             failed(self.compressor, "looking at the prefix", error)
@@ -146,31 +146,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A conversation: by `name` alone where the config names it, else by what it begins with, and by the `run` of the agent."""
-
-    name: str
-    run: str = ""
-
-
-def _place(known: Mapping[str, Any], messages: Sequence[BaseMessage]) -> _Place:
-    """The conversation that a call belongs to; what no config names is kept in the state from the first call on."""
-    config = ensure_config()
-    named = conversation_id(config)
-    if named is not None and not is_nested(config):
-        return _Place(named)
-    # From the content, so that an experiment puts the same conversation into the same arm in every run.
-    name = known.get("conversation_id") or "/".join(filter(None, [named, _digest(messages)]))
-    return _Place(str(name), str(known.get("run") or uuid.uuid4().hex[:8]))
-
-
-def _digest(messages: Sequence[BaseMessage]) -> str:
-    first = str(messages[0].content) if messages else ""
-    return hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-def _placed(step: StepReport, request: ModelRequest[Any], place: _Place, arm: str) -> StepReport:
+def _placed(step: StepReport, request: ModelRequest[Any], place: Place, arm: str) -> StepReport:
     """The step with what a request has beside its messages, and with where it belongs."""
     params = request.model._get_ls_params(**request.model_settings)
     return replace(
@@ -178,7 +154,7 @@ def _placed(step: StepReport, request: ModelRequest[Any], place: _Place, arm: st
         tools=tuple(request.tools),
         system=request.system_message,
         model=params.get("ls_model_name") or "",
-        conversation_id="/".join(filter(None, [place.name, place.run])),
+        conversation_id=place.id,
         is_named=not place.run,
         arm=arm,
     )

@@ -15,7 +15,8 @@ from typing_extensions import override
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session import Session
-from specprefill_langchain.step import compress_step, conversation_id
+from specprefill_langchain.conversations import conversation_id
+from specprefill_langchain.step import compress_step
 
 MAX_SESSIONS = 256
 

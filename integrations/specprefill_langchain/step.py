@@ -6,7 +6,7 @@ A part that fails leaves its round of tool outputs as they were, and an audit re
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,21 +74,6 @@ def failed(compressor: Compressor, what: str, error: Exception) -> CompressionRe
     compressor.audit.record("langchain", {"fallback_reason": reason})
     logger.debug(reason, exc_info=error)
     return CompressionResult((), Usage(fallback_reason=reason))
-
-
-def conversation_id(config: Mapping[str, Any]) -> str | None:
-    """The conversation that a RunnableConfig names: `session_id`, else `thread_id`, of its `configurable`."""
-    configurable = config.get("configurable") or {}
-    found = configurable.get("session_id") or configurable.get("thread_id")
-    return None if found is None else str(found)
-
-
-def is_nested(config: Mapping[str, Any]) -> bool:
-    """Whether a RunnableConfig is of an agent within another graph, such as one that a tool runs.
-
-    It is handed the id of the conversation around it, which is not its own.
-    """
-    return "|" in str((config.get("configurable") or {}).get("checkpoint_ns") or "")
 
 
 def _joined(results: Sequence[CompressionResult]) -> CompressionResult:
