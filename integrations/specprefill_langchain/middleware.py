@@ -23,7 +23,7 @@ from typing_extensions import NotRequired, override
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session import Session
 from specprefill_langchain.expanding import expand_tool
-from specprefill_langchain.step import StepReport, compress_step, conversation_id, failed
+from specprefill_langchain.step import StepReport, compress_step, conversation_id, failed, model_name
 
 STATE_FIELD = "specprefill"
 
@@ -85,6 +85,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         session = self._continued(known)
         if session is None:
             known, session = {}, self.compressor.session(conversation_id(ensure_config()) or "")
+        session.model_id = model_name(request.model)
         step = compress_step(self.compressor, session, request.messages)
         self._report(step)
         if any(new is not old for new, old in zip(step.sent, step.messages, strict=True)):

@@ -69,6 +69,13 @@ def conversation_id(config: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
+def model_name(model: object) -> str | None:
+    """What audit records call a chat model, which may have arguments bound to it; None for one that does not say."""
+    model = getattr(model, "bound", model)
+    names = (getattr(model, attribute, None) for attribute in ("model_name", "model", "model_id"))
+    return next((name for name in names if isinstance(name, str) and name), None)
+
+
 def _joined(results: Sequence[CompressionResult]) -> CompressionResult:
     usages = [result.usage for result in results]
     usage = Usage(

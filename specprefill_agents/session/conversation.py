@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import ConfigError, SpecPrefillError
+from specprefill_agents.observe.decisions import Occasion
+from specprefill_agents.session.auditing import leave_records
 from specprefill_agents.session.decisions import Decisions, Named
 from specprefill_agents.session.recalling import Recall
 from specprefill_agents.session.repeating import as_repeat
@@ -33,10 +36,14 @@ class Turn:
 
 
 class Session:
-    """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks."""
+    """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks.
 
-    def __init__(self, conversation_id: str, compressor: Compressor) -> None:
+    `model_id` is what audit records call the target; it may change from step to step.
+    """
+
+    def __init__(self, conversation_id: str, compressor: Compressor, model_id: str | None = None) -> None:
         self.conversation_id = conversation_id
+        self.model_id = model_id
         self._compressor = compressor
         self._decisions = Decisions()
         self._shown: dict[str, Shown] = {}
@@ -67,16 +74,21 @@ class Session:
         return results
 
     def _turn(self, view: View, turn: Turn) -> CompressionResult:
-        begun = len(view.shown), self._decisions.last
+        begun, started = (len(view.shown), self._decisions.last), time.perf_counter()
         try:
-            return self._decide(view, turn)
+            result = self._decide(view, turn)
         except Exception as error:
             if self._compressor.config.on_error == "raise":
                 raise
             view.cut(begun[0])
             self._decisions.forget_after(begun[1])
             whole = self._compressor.unchanged(turn.segments, turn.query, f"a session step failed: {_cause(error)}")
-            return replace(whole, segments=self._frozen(view, turn, whole.segments))
+            result = replace(whole, segments=self._frozen(view, turn, whole.segments))
+        new = self._decisions.made_after(begun[1])
+        elapsed_ms = 1000 * (time.perf_counter() - started)
+        occasion = Occasion(self.conversation_id, self.model_id, turn.query, result.usage, elapsed_ms, len(new))
+        leave_records(self._compressor, occasion, new, view)
+        return result
 
     def _frozen(self, view: View, turn: Turn, whole: Sequence[CompressedSegment]) -> tuple[CompressedSegment, ...]:
         """What is sent of a turn that failed: what was sent of it before, and the rest whole from now on."""
