@@ -1,7 +1,7 @@
 """One audit record per decision: enough to prove later what was sent, by what, for which call. Plain JSON types.
 
 A record without text has names, ids, spans and hashes. What a later text calls an earlier one quotes arguments of calls:
-there it is replaced by a hash, and `masked_sha256` is that of the text that reads with these hashes in the place of the words.
+there a hash stands for it, and `masked_sha256` is that of the text that reads with these hashes in the place of the words.
 """
 
 from __future__ import annotations
@@ -140,6 +140,11 @@ def kind_from(row: Mapping[str, Any]) -> Kind:
     return cast(Kind, _one_of(row["kind"], get_args(Kind)))
 
 
+def segment_from(row: Mapping[str, Any]) -> Segment:
+    """The segment of a record with text. Raises KeyError, TypeError or ValueError."""
+    return Segment(row["text"], kind_from(row), row["name"], row["tool_call_id"], spans_from(row["must_keep"]), row["call"])
+
+
 def text_hash(text: str) -> str:
     """64 hex digits."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -165,11 +170,11 @@ def _masked(made: Made, config: CompressionConfig) -> dict[str, Any]:
         repeat=decided.repeat and replace(decided.repeat, label=_mask(decided.repeat.label)),
         recalled=tuple(replace(one, heading=_mask(one.heading)) for one in decided.recalled),
     )
-    text = decided_text(config, segment.kind, segment.text, masked, made.sources) if decided.needs else decided.text
+    text = decided_text(config, segment.kind, segment.text, masked, made.sources) if decided.needs else None
     return {
         "call_sha256": _mask(segment.call) if segment.call else None,
         **_called(decided, "_sha256", _mask),
-        "masked_sha256": text_hash(text),
+        "masked_sha256": None if text is None else text_hash(text),
     }
 
 

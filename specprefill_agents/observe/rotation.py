@@ -70,15 +70,15 @@ class RotatingLines:
         return self._open
 
     def _set_aside(self, file: _Open) -> None:
-        """Give every file the next number, the oldest up; nothing while another process does."""
+        """Give every file the next number, from the first free one down; nothing while another process does."""
         with file.locked() as is_ours:
             # Nobody else sets aside what this name leads to, and by the last step it leads to no file.
             if is_ours and file.is_at(self._path):
                 if os.name == "nt":
                     file.close()  # an open file cannot be renamed there
-                for number in range(self._keep, 1, -1):
-                    with suppress(FileNotFoundError):
-                        numbered(self._path, number - 1).replace(numbered(self._path, number))
+                free = next((number for number in range(1, self._keep) if not numbered(self._path, number).exists()), self._keep)
+                for number in range(free, 1, -1):
+                    numbered(self._path, number - 1).replace(numbered(self._path, number))
                 self._path.replace(numbered(self._path, 1))
 
 
