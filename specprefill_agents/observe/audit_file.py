@@ -44,7 +44,8 @@ class AuditRecords:
             with suppress(FileNotFoundError):
                 stream = opened.enter_context(path.open("rb"))
                 status = os.fstat(stream.fileno())
-                found.setdefault((status.st_dev, status.st_ino), stream)
+                key = (status.st_dev, status.st_ino)
+                found[key] = found.pop(key, stream)  # met again: older than what was met meanwhile
         if not found:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
         return list(found.values())[::-1]

@@ -59,9 +59,8 @@ def sentences(sums: Sums) -> list[str]:
         return []
     outcomes = ", ".join(f"{number:,} {name}" for name, number in sums.outcomes.items())
     share = f" ({sums.kept_tokens / sums.original_tokens:.0%})" if sums.original_tokens else ""
-    said = [
-        f"{total:,} {'decision' if total == 1 else 'decisions'}: {outcomes}; {sums.kept_tokens:,} of {sums.original_tokens:,} tokens sent{share}."
-    ]
+    decisions = f"{total:,} decision{'' if total == 1 else 's'}: {outcomes}"
+    said = [f"{decisions}; {sums.kept_tokens:,} of {sums.original_tokens:,} tokens sent{share}."]
     return said + [f"{number:,} not as configured: {reason}." for reason, number in sums.fallbacks.items()]
 
 
