@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specprefill_agents import CompressionConfig, CompressionResult, Compressor, Originals, Segment
+from specprefill_agents import CompressionConfig, CompressionResult, Compressor, Originals, Segment, TokenScores
 from specprefill_agents.observe.audit import JsonlAudit
 
 SETTINGS: dict[str, Any] = {
@@ -19,6 +20,13 @@ RECORDS = "\n".join(f"Record {n}: the value of entry {n} is {n * n}." for n in r
 BASINS = "\n".join(f"Basin {n}: the depth at mooring {n} is {n * 7} metres." for n in range(80))
 WORDS = ("zebra", "giraffe", "mooring", "Record 7", "entry 33", "walrus")
 """Of texts, questions and arguments: what a log without text must not hold."""
+
+
+class Broken:
+    """A scorer that quotes what it was given when it fails."""
+
+    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
+        raise RuntimeError(f"cannot read {contexts[0][:100]!r}")
 
 
 def audited(path: Path, originals: Originals | None = None, *, include_text: bool = False, **settings: Any) -> Compressor:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from specprefill_agents import CompressionConfig, Compressor, Originals, ScoringError, Segment, Session, TokenScores
+from specprefill_agents import CompressionConfig, Compressor, Originals, ScoringError, Segment, Session
 from specprefill_agents.draft.registry import MANIFEST, known_revision, pulled_directory
 from specprefill_agents.observe.audit import JsonlAudit, LoggingAudit, SafeAudit, without_quotes
 from specprefill_agents.observe.audit_file import Record, read_audit
-from tests.audited import RECORDS, SETTINGS, WORDS, audited, conversation
+from tests.audited import RECORDS, SETTINGS, WORDS, Broken, audited, conversation
 
 
 class Kept:
@@ -31,13 +31,6 @@ class Kept:
     @property
     def decisions(self) -> list[Mapping[str, Any]]:
         return [fields for event, fields in self.rows if event == "decision"]
-
-
-class Broken:
-    """A scorer that quotes what it was given when it fails."""
-
-    def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
-        raise RuntimeError(f"cannot read {contexts[0][:100]!r}")
 
 
 def kept_by(log: object, **settings: Any) -> Compressor:
