@@ -106,10 +106,15 @@ class _Sessions:
 
     def get(self, name: str | None) -> Session:
         if name is None:
-            return self._compressor.session("", model_id=self._model_id)
+            return self._new("")
         with self._lock:
-            session = self._held.pop(name, None) or self._compressor.session(name, model_id=self._model_id)
+            session = self._held.pop(name, None) or self._new(name)
             self._held[name] = session
             while len(self._held) > self._limit:
                 self._held.popitem(last=False)
             return session
+
+    def _new(self, name: str) -> Session:
+        session = self._compressor.session(name)
+        session.model_id = self._model_id
+        return session
