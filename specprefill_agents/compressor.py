@@ -23,6 +23,8 @@ from specprefill_agents.accounting.tokens import TokenCounter, counter_for
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, known_revision
 from specprefill_agents.errors import NotKeptError, ScoringError
+from specprefill_agents.guardrails.guard import Guard
+from specprefill_agents.guardrails.settings import Guardrails
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit, without_quotes
 from specprefill_agents.observe.decisions import Decider
 from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
@@ -40,8 +42,8 @@ from specprefill_agents.selection.fit import Part, fit, unit_costs
 from specprefill_agents.selection.forced import forced_units
 from specprefill_agents.selection.units import priorities
 from specprefill_agents.storage.originals import Originals, default_originals
-from specprefill_agents.storage.score_cache import ScoreCache, default_cache
-from specprefill_agents.types import CompressedSegment, CompressionResult, MarkStyle, Segment, TokenScores, Usage
+from specprefill_agents.storage.score_cache import ScoreCache, content_name, default_cache
+from specprefill_agents.types import CompressedSegment, CompressionResult, KeepRatio, MarkStyle, Segment, Span, TokenScores, Usage
 
 if TYPE_CHECKING:
     from specprefill_agents.session import Session
@@ -50,6 +52,9 @@ logger = logging.getLogger(__name__)
 
 BRIEF_BELOW_TOKENS = 100
 """With less budget than this for each candidate, gaps are marked as briefly as possible."""
+
+TYPICAL_SHARE = 0.3
+"""Of tokens that `auto` keeps, on average over the evaluation sets (README): what a call is expected to keep before it is scored."""
 
 NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 
@@ -67,6 +72,19 @@ class _Candidate:
     layout: Layout
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is sent of each candidate, and what a caller should know of it."""
+
+    segments: tuple[CompressedSegment, ...]
+    note: str | None
+
+    @property
+    def kept(self) -> list[tuple[Span, ...]]:
+        """The kept spans of each candidate."""
+        return [segment.spans for segment in self.segments]
+
+
 class Compressor:
     """Keeps what a query needs of tool results and documents, within a budget in target tokens.
 
@@ -75,7 +93,8 @@ class Compressor:
     with a `score` method. `cache` keeps what the draft computed: on disk for all of the user's processes (in the
     library's own directory, or a `ScoreCache` of your own), or in this process's memory alone; `originals` keeps the whole
     texts of what was shortened, in the same place unless given (none with `config.originals` off). `splitter` says how a
-    text may be cut; built-in scorers keep to the library's own way. One instance may be
+    text may be cut; built-in scorers keep to the library's own way. `guardrails` go before `config` where both say
+    something; give a `Guard` for prices of your own or to be told of drift. One instance may be
     shared by threads; scoring runs in a single worker. Raises `ConfigError` or `UnknownDraftError` at construction; at
     run time a failing part forwards the original, unless `config.on_error == "raise"`.
     """
@@ -92,8 +111,11 @@ class Compressor:
         cache: ScoreCache | Literal["disk", "memory"] = "disk",
         originals: Originals | None = None,
         splitter: Callable[[str, Limits], Layout] = layout_of,
+        guardrails: Guardrails | Guard | None = None,
     ) -> None:
-        self.config = config or CompressionConfig()
+        self.guard = guardrails if isinstance(guardrails, Guard) else Guard(guardrails)
+        rules = self.guard.guardrails
+        self.config = rules.compression_config(config) if rules else config or CompressionConfig()
         self.draft = resolve_draft(draft)
         self.counter = counter or counter_for(self.config.target_tokenizer)
         self.audit = SafeAudit(audit or LoggingAudit())
@@ -104,6 +126,7 @@ class Compressor:
         self._splitter = splitter
         self._limits = Limits(*self.config.unit_chars)
         self._lexical = LexicalScorer(self._limits)
+        self._second = make_scorer(replace(self.config, scorer=rules.drift.scorer), self.draft, device, disk) if rules else self._lexical
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
 
     @cached_property
@@ -125,6 +148,7 @@ class Compressor:
             scorer_fingerprint=scorer_fingerprint(self._scorer) if is_known else None,
             draft=self.draft if reads else None,
             draft_revision=known_revision(self.draft) if reads else None,
+            guardrails=self.guard.audit_fields(),
         )
 
     def layout(self, text: str) -> Layout:
@@ -133,7 +157,12 @@ class Compressor:
 
     def is_exempt(self, segment: Segment, tokens: int) -> bool:
         """Whether a segment of so many target tokens passes unchanged in whatever company."""
-        return not self.config.enabled or self.config.keep_ratio == 1 or protection_reason(segment, tokens, self.config) is not None
+        return self.is_off or protection_reason(segment, tokens, self.config) is not None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether everything passes unchanged, by the configuration or by the kill switch."""
+        return not self.config.enabled or self.guard.is_off
 
     def session(self, conversation_id: str, *, model_id: str | None = None) -> Session:
         """A new `Session`: one agent conversation whose decisions are made once, then frozen; `model_id` names its target in records."""
@@ -166,25 +195,65 @@ class Compressor:
         if reason or not chosen:
             return _all_whole(segments, whole, reason)
         found = [_Candidate(i, segments[i], tokens[i], self.layout(segments[i].text)) for i in chosen]
+        key = content_name(self.fingerprint, query, *(one.segment.text for one in found))
+        refused = self.guard.why_not(total, self._expected_tokens(found), key)
+        if refused:
+            return _all_whole(segments, whole, refused.reason, fallback=refused.reason if refused.is_failure else None)
         if isinstance(self._scorer, LazyScorer):
             self._scorer.load()  # once, and neither scorer time nor under its time limit
         started = time.perf_counter()
-        scores, fallback = self._score([one.segment for one in found], query, total)
-        scorer_ms = 1000 * (time.perf_counter() - started)
+        try:
+            scores, fallback = self._score([one.segment for one in found], query, total)
+        except Exception:
+            self.guard.failed()
+            raise
+        scorer_ms, cached = 1000 * (time.perf_counter() - started), sum(score.cached for score in scores)
+        self.guard.succeeded(total, scorer_ms, cached=cached > 0)
+        choice = self._choose(found, scores, query)
+        self.guard.second_opinion(key, choice.kept, lambda: self._choose(found, self._second_scores(found, query), query).kept)
+        done = list(whole)
+        for one, compressed in zip(found, choice.segments, strict=True):
+            self.keep_original(one.segment.text, compressed)
+            done[one.position] = compressed
+        return _result(done, scorer_ms, cached, fallback, choice.note)
+
+    def _choose(self, found: Sequence[_Candidate], scores: Sequence[TokenScores], query: str) -> _Choice:
+        """What is sent of each candidate. Those with the same keep ratio share one budget."""
         values = self._priorities([one.segment.text for one in found], scores, query)
+        done: dict[int, CompressedSegment] = {}
+        notes = [AGGREGATION_NOTE] if asks_about_everything(query) else []
+        ratios = [self._keep_ratio(one.segment) for one in found]
+        for ratio in dict.fromkeys(ratios):
+            group = [index for index, own in enumerate(ratios) if own == ratio]
+            segments, note = self._fitted([found[i] for i in group], [values[i] for i in group], ratio, query)
+            done.update(zip(group, segments, strict=True))
+            notes += [note] if note else []
+        return _Choice(tuple(done[index] for index in range(len(found))), "; ".join(notes) or None)
+
+    def _fitted(
+        self, found: Sequence[_Candidate], values: Sequence[NDArray[np.float64]], ratio: KeepRatio, query: str
+    ) -> tuple[list[CompressedSegment], str]:
+        """What is sent of candidates that share one budget, and what a caller should know of it."""
         costs = [unit_costs(one.segment.text, one.layout, self.counter.count) for one in found]
-        budget = self._budget(found, values, costs, query)
-        cached = sum(score.cached for score in scores)
+        budget = self._budget(found, values, costs, ratio, query)
         if budget is None:
-            return _all_whole(segments, whole, "auto: no part stands out enough", scorer_ms, cached, fallback)
+            return [_whole(one.segment, one.tokens, "auto: no part stands out enough") for one in found], ""
         style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(found) else "full"
         parts = [self._part(one, cost, style) for one, cost in zip(found, costs, strict=True)]
         fitted, held = fit(parts, values, budget, self.counter.count)
-        done = list(whole)
-        for one, compressed in zip(found, fitted, strict=True):
-            self.keep_original(one.segment.text, compressed)
-            done[one.position] = compressed
-        return _result(done, scorer_ms, cached, fallback, _note(query, budget, held))
+        return fitted, f"what must be kept has {held} tokens, more than the budget of {budget}" if held > budget else ""
+
+    def _keep_ratio(self, segment: Segment) -> KeepRatio:
+        return self.config.keep_ratio_of(segment.name if segment.kind == "tool_result" else None)
+
+    def _expected_tokens(self, found: Sequence[_Candidate]) -> int:
+        """About what candidates keep, before anything is known of them."""
+        ratios = [self._keep_ratio(one.segment) for one in found]
+        return int(sum(one.tokens * (TYPICAL_SHARE if ratio == "auto" else ratio) for one, ratio in zip(found, ratios, strict=True)))
+
+    def _second_scores(self, found: Sequence[_Candidate], query: str) -> list[TokenScores]:
+        segments = [one.segment for one in found]
+        return score_titled(self._second, [segment.text for segment in segments], query, [title_of(segment) for segment in segments])
 
     def _why_not(self, segment: Segment, tokens: int) -> str:
         return protection_reason(segment, tokens, self.config) or ""
@@ -192,17 +261,22 @@ class Compressor:
     def _why_none(self, total: int) -> str:
         if not self.config.enabled:
             return "compression is switched off"
-        if self.config.keep_ratio == 1:
-            return "keep_ratio is 1"
         if total < self.config.min_tokens:
             return f"shorter than min_tokens ({total} < {self.config.min_tokens})"
         return ""
 
-    def _budget(self, found: list[_Candidate], values: list[NDArray[np.float64]], costs: list[NDArray[np.int64]], query: str) -> int | None:
+    def _budget(
+        self,
+        found: Sequence[_Candidate],
+        values: Sequence[NDArray[np.float64]],
+        costs: Sequence[NDArray[np.int64]],
+        ratio: KeepRatio,
+        query: str,
+    ) -> int | None:
         """What the candidates may keep together, in target tokens; None where they had better pass whole."""
         total = sum(one.tokens for one in found)
-        if self.config.keep_ratio != "auto":
-            return int(total * self.config.keep_ratio)
+        if ratio != "auto":
+            return int(total * ratio)
         if asks_about_everything(query):
             return int(total * GREATEST_SHARE)
         return adaptive_budget(values, costs, [one.layout.kind for one in found], [one.tokens for one in found])
@@ -230,12 +304,11 @@ class Compressor:
         """
         return replace(decided, text=decided_text(self.config, segment.kind, segment.text, decided, sources))
 
-    def rank(self, segments: Sequence[Segment], query: str) -> list[NDArray[np.float64]]:
+    def rank(self, segments: Sequence[Segment], query: str, tokens: int) -> list[NDArray[np.float64]]:
         """What the units (U,) of each segment's layout are worth for `query`, the best unit of all about 1.
 
-        Raises `ScoringError` when the scorer fails or takes too long.
+        `tokens` are the target tokens of all segments. Raises `ScoringError` when the scorer fails or takes too long.
         """
-        tokens = sum(self.counter.count(segment.text) for segment in segments)
         return self._priorities([segment.text for segment in segments], self._score(segments, query, tokens)[0], query)
 
     def _priorities(self, texts: Sequence[str], scores: Sequence[TokenScores], query: str) -> list[NDArray[np.float64]]:
@@ -255,6 +328,11 @@ class Compressor:
             raise ScoringError(f"scoring took longer than timeout_s ({self.config.timeout_s} s)") from error
         check_scores(contexts, scores)
         return scores, None
+
+    def whole(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
+        """Every segment unchanged, for its own reason where it has one, else for `reason`."""
+        tokens = [self.counter.count(segment.text) for segment in segments]
+        return _all_whole(segments, [_whole(s, n, self._why_not(s, n)) for s, n in zip(segments, tokens, strict=True)], reason)
 
     def unchanged(self, segments: Sequence[Segment], query: str, reason: str) -> CompressionResult:
         """Every original, because a part failed, and an audit record that says which.
@@ -281,6 +359,7 @@ class Compressor:
             "scorer_ms": round(result.usage.scorer_ms, 1),
             "elapsed_ms": round(elapsed_ms, 1),
             "fallback_reason": without_quotes(result.usage.fallback_reason),
+            **self.guard.audit_fields(),
             "note": result.usage.note,
             "segments": [
                 [one.outcome, without_quotes(one.reason) if one.outcome == "passthrough" else one.reason] for one in result.segments
@@ -312,14 +391,6 @@ def _all_whole(
     """Every segment unchanged, for its own reason where it has one."""
     done = [_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
     return _result(done, scorer_ms, cache_hits, fallback)
-
-
-def _note(query: str, budget: int, held: int) -> str | None:
-    """What a caller should know of a result that is as configured."""
-    notes = [AGGREGATION_NOTE] if asks_about_everything(query) else []
-    if held > budget:
-        notes.append(f"what must be kept has {held} tokens, more than the budget of {budget}")
-    return "; ".join(notes) or None
 
 
 def _result(

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.types import KeepRatio, KeepRule
@@ -17,6 +17,9 @@ SCHEMA = 3
 
 _NOT_IN_FINGERPRINT = frozenset({"timeout_s", "on_error"})
 """Settings that decide whether an output is made, never what it says."""
+
+_KEEP_RATIO_ALLOWED = "a number in (0, 1], or 'auto'"
+_TOOL_KEEP_RATIO_ALLOWED = "a mapping from names of tools, each once, to keep ratios"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class CompressionConfig:
     | `min_tokens` | target tokens, >= 0 | candidates of one call that together have fewer pass unchanged |
     | `min_result_tokens` | target tokens, >= 0 | a tool result with fewer passes unchanged, in whatever company |
     | `exclude_tools` | tool names | results of these tools pass unchanged |
+    | `tool_keep_ratio` | tool name -> (0, 1] or `auto` | `keep_ratio` for results of these tools, instead of the one above |
     | `force_keep` | regular expressions, functions | what must survive, within the budget or beyond it |
     | `compress_user` | bool | whether `user` segments are candidates too |
     | `target_tokenizer` | name | what budgets are counted in, see `accounting.tokens.counter_for` |
@@ -52,7 +56,8 @@ class CompressionConfig:
 
     `keep_ratio="auto"` keeps what holds most of the importance (`selection.adaptive`), and passes a text whole of which
     nothing stands out. A function of `force_keep` takes a `Segment`, returns spans of its text, and has a name of its own,
-    since the fingerprint knows it by that.
+    since the fingerprint knows it by that. `tool_keep_ratio` is given as a mapping or as pairs, and held as pairs sorted by
+    name, so that a config is immutable all through and its order means nothing.
     """
 
     keep_ratio: KeepRatio = 0.3
@@ -61,6 +66,7 @@ class CompressionConfig:
     min_tokens: int = 384
     min_result_tokens: int = 32
     exclude_tools: tuple[str, ...] = ()
+    tool_keep_ratio: Mapping[str, KeepRatio] | tuple[tuple[str, KeepRatio], ...] = ()
     force_keep: tuple[KeepRule, ...] = ()
     compress_user: bool = False
     target_tokenizer: str = "auto"
@@ -81,8 +87,7 @@ class CompressionConfig:
     on_error: Literal["passthrough", "raise"] = "passthrough"
 
     def __post_init__(self) -> None:
-        ratio = self.keep_ratio
-        self._require("keep_ratio", ratio == "auto" or (_is_number(ratio) and 0 < ratio <= 1), "a number in (0, 1], or 'auto'")
+        self._require("keep_ratio", _is_keep_ratio(self.keep_ratio), _KEEP_RATIO_ALLOWED)
         self._require("enabled", isinstance(self.enabled, bool), "True or False")
         self._require("scorer", isinstance(self.scorer, str) and self.scorer != "", "the name of a scorer")
         for name in ("min_tokens", "min_result_tokens"):
@@ -92,6 +97,7 @@ class CompressionConfig:
         is_strings = isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value)
         self._require("exclude_tools", is_strings, "a sequence of strings")
         object.__setattr__(self, "exclude_tools", tuple(value))
+        self._check_tool_keep_ratio()
         self._check_force_keep()
         self._require("compress_user", isinstance(self.compress_user, bool), "True or False")
         self._require("target_tokenizer", isinstance(self.target_tokenizer, str) and self.target_tokenizer != "", "a tokenizer name")
@@ -115,6 +121,24 @@ class CompressionConfig:
         timeout_ok = self.timeout_s is None or (_is_number(self.timeout_s) and self.timeout_s > 0)
         self._require("timeout_s", timeout_ok, "seconds > 0, or None")
         self._require("on_error", self.on_error in ("passthrough", "raise"), "'passthrough' or 'raise'")
+
+    def _check_tool_keep_ratio(self) -> None:
+        given = self.tool_keep_ratio
+        try:
+            pairs = [(name, ratio) for name, ratio in (given.items() if isinstance(given, Mapping) else given)]
+            is_by_name = all(isinstance(name, str) and name for name, _ in pairs) and len(dict(pairs)) == len(pairs)
+        except (TypeError, ValueError) as error:
+            raise ConfigError("tool_keep_ratio", given, _TOOL_KEEP_RATIO_ALLOWED) from error
+        self._require("tool_keep_ratio", is_by_name, _TOOL_KEEP_RATIO_ALLOWED)
+        for name, ratio in pairs:
+            if not _is_keep_ratio(ratio):
+                raise ConfigError(f"tool_keep_ratio.{name}", ratio, _KEEP_RATIO_ALLOWED)
+        held = tuple(sorted((name, "auto" if ratio == "auto" else float(ratio)) for name, ratio in pairs))
+        object.__setattr__(self, "tool_keep_ratio", held)
+
+    def keep_ratio_of(self, tool: str | None) -> KeepRatio:
+        """The `keep_ratio` for results of `tool`: its own where it has one."""
+        return dict(self.tool_keep_ratio).get(tool or "", self.keep_ratio)
 
     def _check_force_keep(self) -> None:
         rules = self.force_keep
@@ -151,8 +175,13 @@ class CompressionConfig:
     def to_dict(self) -> dict[str, Any]:
         """Every setting in plain JSON types, a function of `force_keep` as `{"function": its name}`, which no config is made of again."""
         rules = [rule if isinstance(rule, str) else {"function": _name_of(rule)} for rule in self.force_keep]
-        lists = {"exclude_tools": list(self.exclude_tools), "unit_chars": list(self.unit_chars), "force_keep": rules}
-        return {setting.name: getattr(self, setting.name) for setting in fields(self)} | lists
+        plain = {
+            "exclude_tools": list(self.exclude_tools),
+            "tool_keep_ratio": dict(self.tool_keep_ratio),
+            "unit_chars": list(self.unit_chars),
+            "force_keep": rules,
+        }
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)} | plain
 
     def fingerprint(self) -> str:
         """16 hex digits that change when, and only when, a setting changes that shapes output bytes."""
@@ -165,6 +194,10 @@ def _name_of(function: object) -> str:
     """Module and name of a function, by which the fingerprint knows it; "" for what has none, such as a lambda."""
     name = getattr(function, "__qualname__", "") if callable(function) else ""
     return "" if not name or name.endswith("<lambda>") else f"{getattr(function, '__module__', '')}.{name}"
+
+
+def _is_keep_ratio(value: object) -> bool:
+    return value == "auto" or (_is_number(value) and 0 < cast(float, value) <= 1)
 
 
 def _is_int(value: object) -> bool:

@@ -13,8 +13,10 @@ import pytest
 
 from specprefill_agents import CompressionConfig, Compressor, Originals, ScoringError, Segment, Session
 from specprefill_agents.draft.registry import MANIFEST, known_revision, pulled_directory
+from specprefill_agents.guardrails.settings import AbSettings, Guardrails
 from specprefill_agents.observe.audit import JsonlAudit, LoggingAudit, SafeAudit, without_quotes
 from specprefill_agents.observe.audit_file import Record, read_audit
+from specprefill_agents.session.recompacting import CacheState
 from tests.audited import RECORDS, SETTINGS, WORDS, Broken, audited, conversation
 
 
@@ -75,7 +77,7 @@ def test_a_record_says_what_decided_and_for_which_target() -> None:
     assert (record["draft"], record["draft_revision"]) == (None, None), "bm25 reads with no draft"
     assert record["text_sha256"] == sha256(RECORDS)
     assert record["elapsed_ms"] >= record["scorer_ms"] >= 0
-    assert record["guardrails"] is None
+    assert "guardrails_id" not in record
     assert record["fallback_reason"] is None
 
 
@@ -230,3 +232,27 @@ def test_functions_among_the_settings_are_known_by_name(tmp_path: Path) -> None:
     config = CompressionConfig(force_keep=("needle", sha256))  # type: ignore[arg-type]
     assert config.to_dict()["force_keep"] == ["needle", {"function": f"{__name__}.sha256"}]
     assert json.loads(json.dumps(config.to_dict()))["unit_chars"] == [48, 192]
+
+
+def test_a_record_names_the_guardrails_and_why_they_let_a_text_pass_whole() -> None:
+    rules = Guardrails(id="team", version=7, ab=AbSettings(control_share=1.0))
+    log = Kept()
+    made = Compressor(config=CompressionConfig.from_dict(SETTINGS), audit=log, cache="memory", guardrails=rules)
+    made.session("c").step([Segment(RECORDS, id="a")], "entry 7")
+    (record,) = log.decisions
+    assert (record["guardrails_id"], record["guardrails_version"]) == ("team", 7)
+    assert "control arm" in record["reason"]
+
+
+def test_decisions_made_to_rewrite_history_are_recorded_only_where_it_is_rewritten() -> None:
+    log = Kept()
+    session = kept_by(log).session("c", model_id="deepseek-chat")
+    segments = [Segment(RECORDS, id="a")]
+    session.step(segments, "entry 7")
+    assert session.recompact(segments, "entry 60", CacheState()) is None
+    assert len(log.decisions) == 1
+    assert session.recompact(segments, "entry 60", CacheState(), force=True)
+    first, second = log.decisions
+    assert first["decision"] == second["decision"]
+    assert first["sent_sha256"] != second["sent_sha256"]
+    assert second["model_id"] == "deepseek-chat"

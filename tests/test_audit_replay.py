@@ -244,3 +244,9 @@ def test_a_scorer_that_fails_afresh_is_no_difference(tmp_path: Path) -> None:
         return made
 
     assert afresh(logged(tmp_path, include_text=True), broken)[0] == ("not replayed", "deciding failed: TypeError")
+
+
+def test_what_a_guard_let_pass_whole_is_no_difference(tmp_path: Path) -> None:
+    records = logged(tmp_path, include_text=True)
+    whole = {"outcome": "protected", "reason": "switched off by A_VARIABLE", "spans": [[0, len(RECORDS)]], "forms": []}
+    assert afresh(tampered(records, 0, lambda record: record.update(whole)))[0] == ("not replayed", f"it passed whole: {whole['reason']}")

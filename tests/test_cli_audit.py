@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from specprefill_agents import CompressionConfig, Compressor, Segment
+from specprefill_agents.guardrails.kill_switch import VARIABLE
 from specprefill_agents.observe.audit import JsonlAudit
 from specprefill_agents.observe.audit_file import read_audit
 from specprefill_agents.storage.directory import originals_directory
@@ -124,6 +125,19 @@ def test_replay_decides_afresh_what_a_log_with_texts_holds(command: Command, tmp
     assert "Decided afresh: 3 same, 1 not replayed." in done.text
     (one,) = json.loads(command("audit", "replay", str(path), "--decide", "--last", "1", "--json").text)["decisions"]
     assert (one["tool_call_id"], one["bytes"]["verdict"], one["spans"]["verdict"]) == ("call-4", "same", "same")
+
+
+def test_nothing_is_decided_afresh_while_compression_is_switched_off(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    conversation(audited(path, include_text=True))
+    monkeypatch.setenv(VARIABLE, "1")
+    done = command("audit", "replay", str(path), "--decide")
+    assert done.status == 0
+    assert "Bytes: 4 same." in done.text
+    assert "Decided afresh: 4 not replayed." in done.text
+    assert f"switched off by {VARIABLE}" in " ".join(done.text.split())
 
 
 def test_spans_that_no_decision_makes_are_status_1(command: Command, tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 from specprefill_agents import CompressionConfig, Compressor, ConfigError, UnknownDraftError
+from specprefill_agents.types import KeepRatio
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,13 @@ from specprefill_agents import CompressionConfig, Compressor, ConfigError, Unkno
         ("min_tokens", -1),
         ("min_tokens", 2.5),
         ("exclude_tools", "grep"),
+        ("tool_keep_ratio", "grep"),
+        ("tool_keep_ratio", 0.3),
+        ("tool_keep_ratio", {"": 0.3}),
+        ("tool_keep_ratio", {5: 0.3}),
+        ("tool_keep_ratio", [["grep", 0.3, 1]]),
+        ("tool_keep_ratio", [["grep", 0.3], ["grep", 0.4]]),
+        ("tool_keep_ratio", [[["grep"], 0.3]]),
         ("force_keep", ["("]),
         ("compress_user", "no"),
         ("target_tokenizer", ""),
@@ -52,6 +63,35 @@ def test_the_fingerprint_changes_with_what_shapes_the_output_and_with_nothing_el
 
 def test_lists_from_a_file_equal_tuples_from_code() -> None:
     assert CompressionConfig.from_dict({"force_keep": ["x"]}) == CompressionConfig(force_keep=("x",))
+
+
+@pytest.mark.parametrize("ratio", [0, 1.01, -0.2, True, "0.3", "Auto", None, float("nan"), float("inf")])
+def test_a_wrong_keep_ratio_of_a_tool_names_the_tool(ratio: object) -> None:
+    with pytest.raises(ConfigError, match=r"a number in \(0, 1\], or 'auto'") as caught:
+        CompressionConfig.from_dict({"tool_keep_ratio": {"read_file": 0.5, "grep": ratio}})
+    assert caught.value.field == "tool_keep_ratio.grep"
+
+
+def test_a_tool_has_its_own_keep_ratio_or_the_general_one() -> None:
+    config = CompressionConfig(keep_ratio=0.3, tool_keep_ratio={"grep": 0.1, "read_file": "auto"})
+    assert [config.keep_ratio_of(tool) for tool in ("grep", "read_file", "ls", None)] == [0.1, "auto", 0.3, 0.3]
+
+
+def test_keep_ratios_of_tools_are_held_as_a_value_whatever_their_order() -> None:
+    given: dict[str, KeepRatio] = {"read_file": "auto", "grep": 1}
+    config = CompressionConfig(tool_keep_ratio=given)
+    given["ls"] = 0.5
+    assert config.tool_keep_ratio == (("grep", 1.0), ("read_file", "auto"))
+    turned = CompressionConfig(tool_keep_ratio={"grep": 1.0, "read_file": "auto"})
+    assert config == turned
+    assert hash(config) == hash(turned)
+    assert config.fingerprint() == turned.fingerprint()
+    assert config.fingerprint() != CompressionConfig(tool_keep_ratio={"grep": 1.0}).fingerprint() != CompressionConfig().fingerprint()
+
+
+def test_a_config_outlives_the_way_through_json() -> None:
+    config = CompressionConfig(tool_keep_ratio={"grep": 0.25, "ls": "auto"}, exclude_tools=("cat",))
+    assert CompressionConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_an_unknown_scorer_or_tokenizer_lists_the_known_ones() -> None:

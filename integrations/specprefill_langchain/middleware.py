@@ -30,7 +30,7 @@ STATE_FIELD = "specprefill"
 
 def merge_sessions(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
     """The reducer of the private state field: adds decisions made under the same settings, replaces all others."""
-    if any(left.get(name) != right.get(name) for name in ("version", "fingerprint")):
+    if any(left.get(name) != right.get(name) for name in ("version", "fingerprint", "generation")):
         return dict(right)
     return {**right, "decisions": {**left.get("decisions", {}), **right["decisions"]}}
 
@@ -114,7 +114,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
 def _new_decisions(known: Mapping[str, Any], session: Session) -> dict[str, Any]:
     """What to write into the state field; empty when it holds every decision of `session` already."""
     data = session.to_dict()
-    if data["fingerprint"] == known.get("fingerprint"):
+    if all(data[name] == known.get(name) for name in ("fingerprint", "generation")):
         data["decisions"] = {key: row for key, row in data["decisions"].items() if key not in known["decisions"]}
     return data if data["decisions"] else {}
 

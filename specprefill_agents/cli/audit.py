@@ -118,12 +118,17 @@ def _replay(args: argparse.Namespace) -> int:
 def _redeciding(trail: Trail, tenant: str) -> Redeciding:
     from specprefill_agents.compressor import Compressor
     from specprefill_agents.draft.registry import DEFAULT_DRAFT
+    from specprefill_agents.errors import SpecPrefillError
+    from specprefill_agents.guardrails.kill_switch import VARIABLE
     from specprefill_agents.observe.audit import SilentAudit
     from specprefill_agents.observe.redeciding import Redeciding
     from specprefill_agents.storage.originals import Originals
 
     def make(config: CompressionConfig, draft: str) -> Compresses:
-        return Compressor(draft or DEFAULT_DRAFT, config, audit=SilentAudit(), originals=Originals.in_memory(tenant=tenant))
+        made = Compressor(draft or DEFAULT_DRAFT, config, audit=SilentAudit(), originals=Originals.in_memory(tenant=tenant))
+        if made.guard.is_off:
+            raise SpecPrefillError(f"compression is switched off by {VARIABLE}")
+        return made
 
     return Redeciding(trail, make)
 

@@ -24,7 +24,8 @@ EVENT = "decision"
 class Decider:
     """What decides: the settings, the scorer, and the draft where the scorer reads with one.
 
-    `fingerprint` covers all that shapes output bytes. What would take loading a model to tell is None.
+    `fingerprint` covers all that shapes output bytes. What would take loading a model to tell is None. `guardrails` are the
+    fields by which records name them; none without guardrails.
     """
 
     fingerprint: str
@@ -33,7 +34,7 @@ class Decider:
     scorer_fingerprint: str | None = None
     draft: str | None = None
     draft_revision: str | None = None
-    guardrails: Mapping[str, str] | None = None
+    guardrails: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def decision_record(made: Made, occasion: Occasion, decider: Decider, *, include
         "fingerprint": decider.fingerprint,
         "config": decider.config.fingerprint(),
         SETTINGS: decider.config.to_dict(),
-        "guardrails": None if decider.guardrails is None else dict(decider.guardrails),
+        **decider.guardrails,
         "scorer_ms": round(usage.scorer_ms, 1),
         "elapsed_ms": round(occasion.elapsed_ms, 1),
         "fallback_reason": failed_for,

@@ -55,6 +55,8 @@ class Redeciding:
             return ended.finding
         except DAMAGE as error:
             return Finding("differs", f"the record is damaged ({type(error).__name__}: {error})")
+        if decided.outcome == "compressed" and was.outcome != "compressed":
+            return Finding("not replayed", f"it passed whole: {was.reason}")  # by the guard of that process, or its arm
         is_same = (decided.outcome, decided.spans, decided.forms) == (was.outcome, was.spans, was.forms)
         return SAME if is_same else Finding("differs", "decided afresh, other spans are kept")
 

@@ -1,5 +1,6 @@
 """Agent conversations: decisions that are made once, then frozen; what was sent stays sent."""
 
 from specprefill_agents.session.conversation import VERSION, Session, Turn
+from specprefill_agents.session.recompacting import CacheState, Recompacted
 
-__all__ = ["VERSION", "Session", "Turn"]
+__all__ = ["VERSION", "CacheState", "Recompacted", "Session", "Turn"]

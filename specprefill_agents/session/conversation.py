@@ -19,6 +19,7 @@ from specprefill_agents.observe.decisions import Occasion
 from specprefill_agents.session.auditing import leave_records
 from specprefill_agents.session.decisions import Decisions, Named
 from specprefill_agents.session.recalling import Recall
+from specprefill_agents.session.recompacting import CacheState, Recompacted, why_rewrite
 from specprefill_agents.session.repeating import as_repeat
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, CompressionResult, Segment, Usage
@@ -38,17 +39,22 @@ class Turn:
 class Session:
     """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks.
 
-    `model_id` is what audit records call the target; it may change from step to step.
+    `generation` counts how often history was rewritten (`recompact`). `arm` is its arm where the guardrails run an
+    experiment: in the arm `control` everything passes whole. `model_id` is what audit records call the target; it may
+    change from step to step.
     """
 
     def __init__(self, conversation_id: str, compressor: Compressor, model_id: str | None = None) -> None:
         self.conversation_id = conversation_id
         self.model_id = model_id
+        self.generation = 0
+        self.arm = compressor.guard.arm(conversation_id)
         self._compressor = compressor
         self._decisions = Decisions()
         self._shown: dict[str, Shown] = {}
         self._keys: dict[Segment, str] = {}
         self._kept = {""}
+        self._withheld: list[tuple[Occasion, set[str], View]] | None = None
         self._lock = threading.Lock()
 
     def step(self, segments: Sequence[Segment], query: str) -> CompressionResult:
@@ -73,6 +79,27 @@ class Session:
             self._keys = {segment: key for turn in turns for segment in turn.segments if (key := self._keys.get(segment))}
         return results
 
+    def recompact(self, segments: Sequence[Segment], query: str, state: CacheState, *, force: bool = False) -> Recompacted | None:
+        """Decide afresh, for `query`, on all that was sent: the one thing that changes it. Never done unless this is called.
+
+        Only where it pays, by `state`, or by `force`; else None, and nothing changes. From then on the new decisions are
+        frozen. `segments` are as in `step`.
+        """
+        afresh = Session(self.conversation_id, self._compressor, self.model_id)
+        afresh._withheld = []  # of what may never be sent there are no records yet
+        result = afresh.step(segments, query)
+        sent = self.step(segments, query)
+        reason = "asked for" if force else why_rewrite(sent, result, state)
+        if not reason or result.usage.fallback_reason:
+            return None
+        with self._lock:
+            self._decisions, self._shown = afresh._decisions, afresh._shown
+            self.generation += 1
+        for occasion, new, view in afresh._withheld:
+            leave_records(self._compressor, occasion, new, view)
+        self._compressor.audit.record("recompact", {"conversation": self.conversation_id, "reason": reason})
+        return Recompacted(result, reason)
+
     def _turn(self, view: View, turn: Turn) -> CompressionResult:
         begun, started = (len(view.shown), self._decisions.last), time.perf_counter()
         try:
@@ -87,7 +114,10 @@ class Session:
         new = self._decisions.made_after(begun[1])
         elapsed_ms = 1000 * (time.perf_counter() - started)
         occasion = Occasion(self.conversation_id, self.model_id, turn.query, result.usage, elapsed_ms, len(new))
-        leave_records(self._compressor, occasion, new, view)
+        if self._withheld is None:
+            leave_records(self._compressor, occasion, new, view)
+        else:
+            self._withheld.append((occasion, new, view))
         return result
 
     def _frozen(self, view: View, turn: Turn, whole: Sequence[CompressedSegment]) -> tuple[CompressedSegment, ...]:
@@ -101,9 +131,10 @@ class Session:
     def _decide(self, view: View, turn: Turn) -> CompressionResult:
         keys = [self._key(segment) for segment in turn.segments]
         new = self._new(view, turn.segments, keys)
-        made = self._compressor.compress(list(new.values()), turn.query) if new else CompressionResult(())
+        made = self._made(tuple(new.values()), turn.query) if new else CompressionResult(())
         usage, plain = made.usage, dict(zip(new, made.segments, strict=True))
-        recall = Recall(self._compressor, tuple(new.values()), turn.query) if usage.fallback_reason is None else None
+        is_plain = usage.fallback_reason is not None or self.arm == "control" or self._compressor.is_off
+        recall = None if is_plain else Recall(self._compressor, tuple(new.values()), usage.original_tokens, turn.query)
         first = len(view.shown)
         for key, segment in zip(keys, turn.segments, strict=True):
             found = self._decisions.find(key, view.names)
@@ -116,6 +147,12 @@ class Session:
         self._keep_originals(shown)
         spent = usage.scorer_ms + (recall.scorer_ms if recall else 0.0)
         return _result([one.decided for one in shown], replace(usage, scorer_ms=spent))
+
+    def _made(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+        """The decisions on new segments by themselves."""
+        if self.arm == "control":
+            return self._compressor.whole(segments, "control arm: runs uncompressed")
+        return self._compressor.compress(segments, query)
 
     def _in_context(self, segment: Segment, plain: CompressedSegment, recall: Recall | None, view: View) -> CompressedSegment:
         """The decision on a new segment: `plain`, less what it repeats, and with what is recalled; without `recall` as it is."""
@@ -174,6 +211,7 @@ class Session:
             "version": VERSION,
             "conversation_id": self.conversation_id,
             "fingerprint": self._compressor.fingerprint,
+            "generation": self.generation,
             "decisions": decisions,
         }
 
@@ -185,6 +223,7 @@ class Session:
         if data.get("fingerprint") != compressor.fingerprint:
             raise ConfigError("fingerprint", data.get("fingerprint"), f"{compressor.fingerprint} (the same settings, draft and tokenizer)")
         session = cls(str(data["conversation_id"]), compressor)
+        session.generation = int(data["generation"])
         session._decisions = Decisions.from_dict(data["decisions"])
         return session
 

@@ -21,8 +21,10 @@ from specprefill_agents.prompt.units import Layout
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, Recalled, Segment
 
-LEAST_PRIORITY = 0.5
-"""Of a unit that is brought back, where the best unit of earlier and new texts together has about 1."""
+LEAST_PRIORITY = 0.4
+"""Of a unit that is brought back, where the best unit of earlier and new texts together has about 1. Questions put to an
+output that was cut for another one (benchmarks.recall) lose evidence above this, and questions that need nothing of it
+bring more and more back below."""
 MOST_UNITS = 48
 """Tried at most, the best first: far more than fit."""
 _KINDS = frozenset({"tool_result", "document"})
@@ -38,20 +40,21 @@ class _Omitted:
 
 
 class Recall:
-    """What one turn brings back: decided once, for the last of its `new` segments that can carry it."""
+    """What one turn brings back: decided once, for the last of its `new` segments (of `new_tokens` together) that can carry it."""
 
-    def __init__(self, compressor: Compressor, new: Sequence[Segment], query: str) -> None:
+    def __init__(self, compressor: Compressor, new: Sequence[Segment], new_tokens: int, query: str) -> None:
         self.scorer_ms = 0.0
         self._compressor = compressor
         self._new = tuple(new)
+        self._new_tokens = new_tokens
         self._query = query
-        able = [segment for segment in new if self._can_carry(segment)] if compressor.config.recall_tokens else []
+        able = [segment for segment in new if self._can_carry(segment)] if compressor.config.recall_tokens and not compressor.is_off else []
         self._carrier = able[-1] if able else None
 
     def _can_carry(self, segment: Segment) -> bool:
         config = self._compressor.config
-        is_open = segment.kind in _KINDS and not (segment.kind == "tool_result" and segment.name in config.exclude_tools)
-        return is_open and config.enabled and config.keep_ratio != 1
+        tool = segment.name if segment.kind == "tool_result" else None
+        return segment.kind in _KINDS and tool not in config.exclude_tools and config.keep_ratio_of(tool) != 1
 
     def is_carried_by(self, segment: Segment, decided: CompressedSegment) -> bool:
         """Whether `segment`, of which `decided` is sent, is the one to add to; not where nothing is sent."""
@@ -64,7 +67,8 @@ class Recall:
             return decided
         started = time.perf_counter()
         try:
-            ranked = self._compressor.rank([*(shown.segment for shown in sources), *self._new], self._query)
+            tokens = self._new_tokens + sum(shown.decided.original_tokens for shown in sources)
+            ranked = self._compressor.rank([*(shown.segment for shown in sources), *self._new], self._query, tokens)
         except SpecPrefillError as error:
             if self._compressor.config.on_error == "raise":
                 raise
@@ -81,7 +85,7 @@ class Recall:
 
     def _sources(self, view: View) -> list[Shown]:
         """Earlier segments with gaps, the newest first, as many as may be scored in one call."""
-        left = self._compressor.config.max_scored_tokens
+        left = self._compressor.config.max_scored_tokens - self._new_tokens
         new = {id(segment) for segment in self._new}
         found: dict[str, Shown] = {}
         for shown in reversed(view.shown):
@@ -99,8 +103,8 @@ class Recall:
         hidden = [_hidden(layout, shown, view) for layout, shown in zip(layouts, sources, strict=True)]
         wanted = [
             _Omitted(source, int(unit), float(values[unit]))
-            for source, (values, mask) in enumerate(zip(ranked, hidden, strict=False))
-            for unit in np.flatnonzero(mask & (values[: len(mask)] >= LEAST_PRIORITY))
+            for source, (shown, layout, values, mask) in enumerate(zip(sources, layouts, ranked, hidden, strict=False))
+            for unit in np.flatnonzero(mask & (values >= LEAST_PRIORITY) & _kept_now(layout, values, shown))
         ]
         chosen: list[Recalled] = []
         kept: dict[int, set[int]] = {}
@@ -132,6 +136,16 @@ def _hidden(layout: Layout, shown: Shown, view: View) -> NDArray[np.bool_]:
     starts, ends = (np.array([getattr(unit, name) for unit in layout.units], np.intp) for name in ("start", "end"))
     hidden: NDArray[np.bool_] = seen[ends] == seen[starts]
     return hidden
+
+
+def _kept_now(layout: Layout, values: NDArray[np.float64], shown: Shown) -> NDArray[np.bool_]:
+    """Which units (U,) would be kept of a segment if it were cut anew by these `values`, to about the length that was kept of it."""
+    sizes = np.array([unit.end - unit.start for unit in layout.units], np.int64)
+    room = sum(end - start for start, end in shown.decided.spans)
+    order = np.argsort(-values, kind="stable")
+    kept = np.zeros(len(values), np.bool_)
+    kept[order[np.cumsum(sizes[order]) <= room]] = True
+    return kept
 
 
 def _recalled(compressor: Compressor, shown: Shown, layout: Layout, units: set[int], view: View) -> Recalled:

@@ -1,8 +1,9 @@
 """Repeats: what an earlier output of the conversation shows already is not said again.
 
-The ordinary decision on the new text says what the question needs of it; of that, what the earlier text shows is replaced
-by a reference, and what is new in the text or changed is added as far as the tokens so won allow. Where the earlier text
-was cut, nothing counts as shown but what was kept of it.
+The ordinary decision on the new text says what the question needs of it; of that, what the earlier text shows is left out,
+and what is new in the text or changed is added as far as the tokens so won allow. So where the earlier text was cut, what
+the question needs now is shown. A gap refers to the earlier text when all of it stands there and some of it can be read
+there; what cannot is behind the marks of the earlier text.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ class _Source:
     """An earlier segment, and masks over the characters of the new text: what can be read of it there, and what stands there at all."""
 
     shown: Shown
-    is_same: bool
     visible: Mask
     present: Mask
 
@@ -56,7 +56,7 @@ def as_repeat(compressor: Compressor, segment: Segment, plain: CompressedSegment
     changed = ~_inside(source.present, segment.text, layout)
     repeat = Repeat(source.shown.name, view.label(source.shown), ())
     for kept in (wanted | changed, wanted):
-        decided = _decided(compressor, segment, layout, _with_needs(layout, kept), covered | source.is_same, repeat)
+        decided = _decided(compressor, segment, layout, _with_needs(layout, kept), _Gaps(covered, ~changed, repeat))
         if decided.repeat and decided.repeat.gaps and decided.kept_tokens <= GAIN * plain.kept_tokens:
             compressor.keep_original(segment.text, decided)
             return replace(decided, original_tokens=plain.original_tokens)
@@ -75,7 +75,7 @@ def _compared(text: str, lines: Sequence[str], shown: Shown, view: View) -> _Sou
     earlier = shown.segment.text
     readable = _mask(len(earlier), sorted(view.visible(shown)))
     if earlier == text:
-        return _Source(shown, True, readable, np.ones(len(text), np.bool_))
+        return _Source(shown, readable, np.ones(len(text), np.bool_))
     others = split_lines_of(earlier)
     inked = {line for line in lines if not line.isspace()}
     if len(inked.intersection(others)) < SHARED_LINES * len(inked) or not inked:
@@ -88,14 +88,28 @@ def _compared(text: str, lines: Sequence[str], shown: Shown, view: View) -> _Sou
     for new, old in pairs:
         present[starts[new] : starts[new + 1]] = True
         visible[starts[new] : starts[new + 1]] = bool(readable[places[old] : places[old + 1]].all())
-    return _Source(shown, False, visible, present)
+    return _Source(shown, visible, present)
 
 
-def _decided(compressor: Compressor, segment: Segment, layout: Layout, kept: Mask, covered: Mask, repeat: Repeat) -> CompressedSegment:
-    """The decision that keeps the units `kept` (U,) and refers to the earlier text for gaps in which all units are `covered`."""
-    starts = gap_starts(kept)
-    ends = [int(np.argmax(kept[start:])) + start if kept[start:].any() else len(kept) for start in starts]
-    gaps = tuple(number for number, (start, end) in enumerate(zip(starts, ends, strict=True)) if covered[start:end].all())
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """What gaps hide: which units (U,) can be read in the earlier text, which stand there at all, and what it is called."""
+
+    covered: Mask
+    present: Mask
+    repeat: Repeat
+
+    def referring(self, kept: Mask) -> Repeat:
+        """With the numbers of the gaps between the units `kept` (U,) that refer to the earlier text."""
+        starts = gap_starts(kept)
+        ends = [int(np.argmax(kept[start:])) + start if kept[start:].any() else len(kept) for start in starts]
+        gaps = enumerate(slice(start, end) for start, end in zip(starts, ends, strict=True))
+        return replace(self.repeat, gaps=tuple(n for n, gap in gaps if self.present[gap].all() and self.covered[gap].any()))
+
+
+def _decided(compressor: Compressor, segment: Segment, layout: Layout, kept: Mask, hidden: _Gaps) -> CompressedSegment:
+    """The decision that keeps the units `kept` (U,) of a segment."""
+    repeat = hidden.referring(kept)
     decided = CompressedSegment(
         text="",
         spans=kept_spans(layout, kept),
@@ -103,8 +117,8 @@ def _decided(compressor: Compressor, segment: Segment, layout: Layout, kept: Mas
         original_tokens=0,
         kept_tokens=0,
         forms=gap_forms(layout, kept),
-        original_id=compressor.original_id(segment.text) if len(gaps) < len(starts) else "",
-        repeat=replace(repeat, gaps=gaps),
+        original_id=compressor.original_id(segment.text) if len(repeat.gaps) < len(gap_starts(kept)) else "",
+        repeat=repeat,
     )
     text = decided_text(compressor.config, segment.kind, segment.text, decided, {})
     return replace(decided, text=text, kept_tokens=compressor.counter.count(text))
