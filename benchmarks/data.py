@@ -55,11 +55,17 @@ class NeededValue:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """An agent run in OpenAI message form, and the values that later messages took from tool results."""
+    """An agent run in OpenAI message form, and the values that later messages took from tool results.
+
+    `answer` is what the run ended with where `messages` stop at the tool results before it; None where they hold its end.
+    Runs of one `suite` had the same tools.
+    """
 
     id: str
     messages: tuple[Mapping[str, Any], ...]
     needed: tuple[NeededValue, ...]
+    answer: str | None = None
+    suite: str = ""
 
 
 def read_rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -114,14 +120,20 @@ def _question(row: Mapping[str, Any], stored: Mapping[str, str]) -> Question:
 
 def load_trajectories(directory: Path, name: str) -> list[Trajectory]:
     """The runs of a set that need a value of an earlier tool result; the others show nothing about recall."""
-    rows = [row for row in read_rows(directory / f"{name}{SUFFIX}") if row["needed_values"]]
+    return [run for run in load_runs(directory, name) if run.needed]
+
+
+def load_runs(directory: Path, name: str) -> list[Trajectory]:
+    """All runs of a set."""
     return [
         Trajectory(
             row["id"],
             tuple(row["messages"]),
             tuple(NeededValue(needed["value"], needed["used_in_message"]) for needed in row["needed_values"]),
+            row["meta"].get("final_answer"),
+            row["meta"].get("suite", ""),
         )
-        for row in rows
+        for row in read_rows(directory / f"{name}{SUFFIX}")
     ]
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.data import Question, Trajectory
 from benchmarks.metrics import FoldedText, Occurrence, is_kept, kept_characters, kept_mask, locate
-from specprefill_agents import CompressedSegment, CompressionResult, Compressor, Segment
-from specprefill_agents.prompt.query import CallContext, build_query
+from specprefill_agents import CompressedSegment, CompressionResult, Compressor, Segment, Span
+from specprefill_agents.prompt.query import CallContext, build_query, call_label
 
 METRICS = ("answer", "evidence", "evidence_chars", "values", "share")
 """Share of answer and of evidence groups kept, of the evidence's characters, of needed values, and of target tokens."""
@@ -32,7 +32,7 @@ def question_metrics(question: Question, compressors: Sequence[Compressor]) -> l
     _all_found(question.id, [places for _, places in located])
     rows = []
     for compressor in compressors:
-        result = _trusted(compressor.compress(question.segments, question.query))
+        result = trusted(compressor.compress(question.segments, question.query))
         masks = [kept_mask(len(s.text), one.spans) for s, one in zip(question.segments, result.segments, strict=True)]
         hits = {kind: [is_kept(places, masks) for of, places in located if of == kind] for kind in ("answer", "evidence")}
         evidence = [kept_characters(places, masks) for kind, places in located if kind == "evidence"]
@@ -50,17 +50,28 @@ def question_metrics(question: Question, compressors: Sequence[Compressor]) -> l
 
 def trajectory_metrics(trajectory: Trajectory, compressors: Sequence[Compressor]) -> list[RowMetrics]:
     """The metrics of one agent run, one for each compressor: a value counts when any message before its use still shows it."""
-    contents = [_readable(message) for message in trajectory.messages]
-    texts = [FoldedText(content) for content in contents]
-    located = [locate(texts[: needed.used_in], [needed.value]) for needed in trajectory.needed]
-    _all_found(trajectory.id, located)
+    located = needed_places(trajectory)
     rows = []
     for compressor in compressors:
         decided, share = step_through(trajectory, compressor)
-        masks = [_shown(content, decided.get(index)) for index, content in enumerate(contents)]
+        masks = shown_masks(trajectory.messages, {index: one.spans for index, one in decided.items()})
         hits = [is_kept(places, masks) for places in located]
         rows.append({"answer": None, "evidence": None, "evidence_chars": None, "values": _mean(hits), "share": share})
     return rows
+
+
+def needed_places(trajectory: Trajectory) -> list[list[Occurrence]]:
+    """Where each needed value stands in the messages before its use. Raises ValueError when one stands nowhere."""
+    texts = [FoldedText(readable(message)) for message in trajectory.messages]
+    located = [locate(texts[: needed.used_in], [needed.value]) for needed in trajectory.needed]
+    _all_found(trajectory.id, located)
+    return located
+
+
+def shown_masks(messages: Sequence[Mapping[str, Any]], spans: Mapping[int, Sequence[Span]]) -> list[NDArray[np.bool_]]:
+    """Which characters of each message a model sees: of those in `spans`, by index, these alone; of the others all."""
+    contents = [readable(message) for message in messages]
+    return [kept_mask(len(content), spans.get(index, [(0, len(content))])) for index, content in enumerate(contents)]
 
 
 def step_through(trajectory: Trajectory, compressor: Compressor) -> tuple[dict[int, CompressedSegment], float]:
@@ -78,7 +89,7 @@ def step_through(trajectory: Trajectory, compressor: Compressor) -> tuple[dict[i
         indices = [index for index in range(end) if messages[index]["role"] == "tool"]
         if not is_call or len(indices) == len(decided):
             continue
-        result = _trusted(session.step([_segment(messages[index]) for index in indices], query_at(messages[:end])))
+        result = trusted(session.step(segments_of(messages, indices), query_at(messages[:end])))
         for index, one in zip(indices, result.segments, strict=True):
             if decided.setdefault(index, one).text != one.text:
                 raise AssertionError(f"{trajectory.id}: message {index} changed after it was sent")
@@ -99,17 +110,23 @@ def _call(call: Mapping[str, Any], message: Mapping[str, Any]) -> CallContext:
     return CallContext(function["name"], arguments if isinstance(arguments, dict) else {"": arguments}, message["content"])
 
 
-def _segment(message: Mapping[str, Any]) -> Segment:
-    return Segment(message["content"], "tool_result", message["name"], message["tool_call_id"])
+def segments_of(messages: Sequence[Mapping[str, Any]], indices: Sequence[int]) -> list[Segment]:
+    """The tool results at `indices` as an adapter hands them on, with the calls that made them."""
+    labels = {
+        call["id"]: call_label(_call(call, message))
+        for message in messages
+        if message["role"] == "assistant"
+        for call in message.get("tool_calls", [])
+    }
+    found = [messages[index] for index in indices]
+    return [
+        Segment(one["content"], "tool_result", one["name"], one["tool_call_id"], call=labels.get(one["tool_call_id"], "")) for one in found
+    ]
 
 
-def _readable(message: Mapping[str, Any]) -> str:
+def readable(message: Mapping[str, Any]) -> str:
     """All text of a message that the model sees: its content, and the arguments of its calls."""
     return "\n".join([message["content"], *(call["function"]["arguments"] for call in message.get("tool_calls", []))])
-
-
-def _shown(content: str, decided: CompressedSegment | None) -> NDArray[np.bool_]:
-    return kept_mask(len(content), decided.spans if decided else [(0, len(content))])
 
 
 def _all_found(row: str, located: Sequence[Sequence[Occurrence]]) -> None:
@@ -117,7 +134,7 @@ def _all_found(row: str, located: Sequence[Sequence[Occurrence]]) -> None:
         raise ValueError(f"{row}: needle {[bool(places) for places in located].index(False)} is not in the texts")
 
 
-def _trusted(result: CompressionResult) -> CompressionResult:
+def trusted(result: CompressionResult) -> CompressionResult:
     """`result`, unless another scorer than the one under test made it."""
     if result.usage.fallback_reason:
         raise RuntimeError(f"not scored as configured: {result.usage.fallback_reason}")

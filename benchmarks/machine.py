@@ -19,10 +19,13 @@ PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepsee
 NO_EFFECT_ON_NEEDLES = (
     "specprefill_agents/cli/",
     "specprefill_agents/observe/",
+    "benchmarks/crash/",
+    "benchmarks/loops/",
     "benchmarks/made/",
     "benchmarks/peers/",
     "benchmarks/report.py",
     "benchmarks/results/",
+    "benchmarks/settings.py",
     "benchmarks/speed/",
     "benchmarks/tables.py",
     "benchmarks/wellformed/",

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
         TargetError,
         UnknownDraftError,
     )
+    from specprefill_agents.guardrails.guard import Guard
+    from specprefill_agents.guardrails.settings import Guardrails
+    from specprefill_agents.guardrails.settings_file import load_guardrails
     from specprefill_agents.prompt.expand import expand
     from specprefill_agents.scoring.base import Scorer
-    from specprefill_agents.session import Session
+    from specprefill_agents.session import Session, Turn
     from specprefill_agents.storage.originals import Originals
     from specprefill_agents.types import (
         CompressedSegment,
@@ -47,9 +50,13 @@ _HOMES = {
     "SpecPrefillError": "errors",
     "TargetError": "errors",
     "UnknownDraftError": "errors",
+    "Guard": "guardrails.guard",
+    "Guardrails": "guardrails.settings",
+    "load_guardrails": "guardrails.settings_file",
     "Originals": "storage.originals",
     "Scorer": "scoring.base",
     "Session": "session",
+    "Turn": "session",
     "CompressedSegment": "types",
     "CompressionResult": "types",
     "Segment": "types",
@@ -67,6 +74,8 @@ __all__ = [
     "ConfigError",
     "DraftError",
     "DraftFetchError",
+    "Guard",
+    "Guardrails",
     "NotKeptError",
     "Originals",
     "Scorer",
@@ -77,10 +86,12 @@ __all__ = [
     "SpecPrefillError",
     "TargetError",
     "TokenScores",
+    "Turn",
     "UnknownDraftError",
     "Usage",
     "__version__",
     "expand",
+    "load_guardrails",
 ]
 
 

@@ -197,7 +197,7 @@ def test_a_run_is_stepped_through_as_an_agent_would(folder: Path) -> None:
             asked.append((list(contexts), query))
             return LexicalScorer().score(contexts, query)
 
-    decided, share = step_through(run, compressor(0.2, Recording()))
+    decided, share = step_through(run, compressor(0.2, Recording(), recall_tokens=0))
     assert list(decided) == [2, 4]
     assert 0 < share <= 0.3
     assert asked[0] == ([HAY], query_at(run.messages[:3]))

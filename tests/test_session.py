@@ -22,7 +22,7 @@ def test_a_step_scores_only_what_is_new(lexical: Callable[..., Compressor]) -> N
 
 
 def test_decisions_follow_content_not_position(lexical: Callable[..., Compressor]) -> None:
-    session = lexical().session("c")
+    session = lexical(repeats=False).session("c")
     one, two = Segment(TEXT, id="a"), Segment(TEXT + "?", id="b")
     first = session.step([one, two], "entry 7")
     turned = session.step([two, one], "entry 3")
@@ -65,3 +65,45 @@ def test_concurrent_steps_of_one_session_agree(lexical: Callable[..., Compressor
     for thread in threads:
         thread.join()
     assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda row: row[:3],
+        lambda row: [*row[:1], "shortened", *row[2:]],
+        lambda row: [*row[:6], [[9, 3]], *row[7:]],
+        lambda row: [*row[:6], [["a", "b"]], *row[7:]],
+        lambda row: [*row[:9], ["other", "read()", [0]], *row[10:]],
+    ],
+)
+def test_a_session_that_was_damaged_is_refused_with_the_decision_named(
+    lexical: Callable[..., Compressor], damage: Callable[[list[object]], list[object]]
+) -> None:
+    made = lexical()
+    session = made.session("c")
+    session.step([Segment(TEXT, id="a")], "entry 7")
+    saved = json.loads(json.dumps(session.to_dict()))
+    saved["decisions"] = {name: damage(row) for name, row in saved["decisions"].items()}
+    with pytest.raises(ConfigError, match="decisions"):
+        Session.from_dict(saved, made)
+
+
+def test_a_session_forgets_what_was_not_in_view_for_long_and_nothing_that_is(
+    lexical: Callable[..., Compressor],
+) -> None:
+    session = lexical(recall_tokens=0, repeats=False).session("c")
+    session._decisions._limit = 5
+    segments = [Segment(f"{number} {TEXT}", id=str(number)) for number in range(12)]
+    seen = [session.step([segment], "entry 7").segments[0] for segment in segments]
+    assert len(session.to_dict()["decisions"]) == 5
+    assert [one.text for one in session.step(segments[-5:], "entry 60").segments] == [one.text for one in seen[-5:]]
+    assert len(session.step(segments, "entry 7").segments) == 12
+    assert len(session.to_dict()["decisions"]) == 12, "what is in view is never forgotten"
+
+
+def test_different_conversations_do_not_wait_for_each_other(lexical: Callable[..., Compressor]) -> None:
+    made = lexical()
+    first, second = made.session("a"), made.session("b")
+    with first._lock:
+        assert second.step([Segment(TEXT, id="a")], "entry 7").segments[0].outcome == "compressed"

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.made import KINDS, WORST, made_text
+from benchmarks.made.draft import write_tiny_preset
 from benchmarks.speed import plan, splitting
 from benchmarks.speed.__main__ import PARTS, main
 from benchmarks.speed.plan import Sizes
@@ -17,7 +18,6 @@ from benchmarks.speed.text import questions, stdlib_text
 from benchmarks.speed.timing import interleaved, line_through, ratio, spread_per_size
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, layout_of
 from specprefill_agents.prompt.units.layout import ContentKind
-from specprefill_agents.scoring.presets import HeadPreset, match_fields
 
 TINY = Sizes(
     build_tokens=600,
@@ -33,18 +33,17 @@ TINY = Sizes(
     windows=(128, 256),
     splitting_shares=(0.002, 0.004),
     splitting_repeats=1,
+    steps=4,
+    step_tokens=120,
+    step_repeats=2,
 )
 
 
 @pytest.fixture
 def calibrated(tiny_draft: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The tiny draft, with a preset in a home of its own."""
-    from transformers import AutoConfig
-
     monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path))
-    preset = HeadPreset("tiny", ((0, 1), (1, 3)), "<|im_start|>", match_fields(AutoConfig.from_pretrained(tiny_draft)))
-    (tmp_path / "presets").mkdir()
-    (tmp_path / "presets" / "tiny.json").write_text(preset.to_json(), encoding="utf-8")
+    write_tiny_preset(Path(tiny_draft), tmp_path)
     return tiny_draft
 
 
@@ -75,6 +74,9 @@ def test_every_part_runs_and_is_stored(
     for text in parts["splitting"]["texts"].values():
         assert len(text["layout_s"]) == len(text["choice_s"]) == len(text["chars"]) == len(TINY.splitting_shares)
         assert {"kind", "units", "layout_r2", "choice_r2", "seconds"} <= set(text)
+    assert set(parts["steps"]["step_ms"]) == set(parts["steps"]["scorer_ms"]) == {"2", "3", "4"}
+    assert parts["steps"]["late_over_early"]["step"]["2"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert all(len(taken) == TINY.step_repeats and min(taken) > 0 for taken in parts["steps"]["seconds"]["scorer"].values())
     assert printed.out.count("**") == 2 * len(PARTS), "one titled table a part"
 
 

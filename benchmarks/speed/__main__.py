@@ -3,9 +3,10 @@
     python -m benchmarks.speed --out benchmarks/results/speed.json
 
 Parts: `build` (index against forward passes), `questions` (new and repeated over cached contexts), `outside` (all but
-draft and tokenizer), `growth` (memory and time by length), and on request `threads`, `windows` and `splitting` (units of
-generated texts of every content kind, without any draft). Ratios are taken between variants that were run in turn, in one
-process, on the same text: the Python standard library's own.
+draft and tokenizer), `growth` (memory and time by length), and on request `threads`, `windows`, `splitting` (units of
+generated texts of every content kind, without any draft) and `steps` (an agent loop, late steps against early ones).
+Ratios are taken between variants that were run in turn, in one process, on text of the same kind: the Python standard
+library's own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import git_commit, machine_kind, shown_command, versions
-from benchmarks.speed import growth, outside, passes, questions, report, splitting
+from benchmarks.speed import growth, outside, passes, questions, report, splitting, steps
 from benchmarks.speed.plan import QUICK, Sizes, Subject
 from specprefill_agents import SpecPrefillError
 from specprefill_agents.draft.loading import choose_device, choose_dtype, set_threads
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Subject], dict[str, Any]]] = {
     "threads": passes.threads,
     "windows": passes.windows,
     "splitting": splitting.splitting,
+    "steps": steps.steps,
 }
 DEFAULT_PARTS = ("build", "questions", "outside", "growth")
 

@@ -32,6 +32,9 @@ class Sizes:
     windows: tuple[int, ...] = (256, 512, 1_024)
     splitting_shares: tuple[float, ...] = (0.25, 0.5, 1.0)
     splitting_repeats: int = 3
+    steps: int = 40
+    step_tokens: int = 2_000
+    step_repeats: int = 5
 
 
 QUICK = Sizes(
@@ -46,6 +49,9 @@ QUICK = Sizes(
     growth_tokens=(1_024, 2_048, 4_096),
     splitting_shares=(0.01, 0.02, 0.04),
     splitting_repeats=1,
+    steps=6,
+    step_tokens=200,
+    step_repeats=2,
 )
 
 

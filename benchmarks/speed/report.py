@@ -79,6 +79,17 @@ def _splitting(part: Mapping[str, Any]) -> str:
     return _titled(f"Splitting into units, and choosing at keep {part['keep_ratio']} ({part['stand_ins']})", head, rows)
 
 
+def _steps(part: Mapping[str, Any]) -> str:
+    over = part["late_over_early"]
+    rows = [
+        [step, ms, part["step_ms"][step], _ratio(over["scorer"][step]), _ratio(over["step"][step])]
+        for step, ms in part["scorer_ms"].items()
+    ]
+    first = next(iter(part["scorer_ms"]))
+    head = ["step", "scorer ms", "whole step ms", f"scorer, over step {first}", f"whole, over step {first}"]
+    return _titled(f"Steps of a loop of {part['steps']} outputs of {part['tokens']} tokens each, scorer {part['scorer']}", head, rows)
+
+
 def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
     def shown(part: Mapping[str, Any]) -> str:
         rates = part["tokens_per_s"]
@@ -95,6 +106,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "threads": _rates("threads"),
     "windows": _rates("window tokens"),
     "splitting": _splitting,
+    "steps": _steps,
 }
 
 

@@ -112,7 +112,7 @@ def load(directory: Path, name: str) -> Sequence[Question | Trajectory]:
     if name in OWN_SETS:
         return list(_made() if name == "made" else _stdlib())
     if name in data.TRAJECTORY_SETS:
-        return [Trajectory(row["id"], tuple(row["messages"]), ()) for row in data.read_rows(directory / f"{name}{data.SUFFIX}")]
+        return data.load_runs(directory, name)
     return data.load_questions(directory, name)
 
 

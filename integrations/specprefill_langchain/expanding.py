@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, Field
 
-from specprefill_agents.prompt.expand import ARGUMENTS, BAD_ARGUMENTS, DESCRIPTION, EXPAND_TOOL, MAX_CHARS, expand
+from specprefill_agents.prompt.expand import DESCRIPTION, EXPAND_TOOL, MAX_CHARS, PARAMETERS, answer
 from specprefill_agents.storage.originals import KeepsOriginals, Originals, originals_of
-
-
-class ExpandArguments(BaseModel):
-    """What a model gives."""
-
-    id: str = Field(description=ARGUMENTS["id"])
-    start_line: int | None = Field(default=None, description=ARGUMENTS["start_line"])
-    end_line: int | None = Field(default=None, description=ARGUMENTS["end_line"])
-    pattern: str | None = Field(default=None, description=ARGUMENTS["pattern"])
-    start_char: int | None = Field(default=None, description=ARGUMENTS["start_char"])
 
 
 def expand_tool(source: Originals | KeepsOriginals, *, max_chars: int = MAX_CHARS) -> BaseTool:
@@ -28,24 +19,7 @@ def expand_tool(source: Originals | KeepsOriginals, *, max_chars: int = MAX_CHAR
     """
     originals = originals_of(source)
 
-    def answer(
-        id: str,  # noqa: A002 (the model's word for it)
-        start_line: int | None = None,
-        end_line: int | None = None,
-        pattern: str | None = None,
-        start_char: int | None = None,
-    ) -> str:
-        return expand(originals, id, start_line, end_line, pattern, start_char=start_char, max_chars=max_chars)
+    def call(**arguments: Any) -> str:
+        return answer(originals, arguments, max_chars)
 
-    return StructuredTool.from_function(
-        answer,
-        name=EXPAND_TOOL,
-        description=DESCRIPTION,
-        args_schema=ExpandArguments,
-        infer_schema=False,
-        handle_validation_error=_bad_arguments,
-    )
-
-
-def _bad_arguments(_: object) -> str:
-    return BAD_ARGUMENTS
+    return StructuredTool.from_function(call, name=EXPAND_TOOL, description=DESCRIPTION, args_schema=dict(PARAMETERS), infer_schema=False)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
+from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.tools import FunctionTool
 
-from specprefill_agents.prompt.expand import ARGUMENTS, BAD_ARGUMENTS, DESCRIPTION, EXPAND_TOOL, MAX_CHARS, expand
+from specprefill_agents.prompt.expand import DESCRIPTION, EXPAND_TOOL, MAX_CHARS, PARAMETERS, answer
 from specprefill_agents.storage.originals import KeepsOriginals, Originals, originals_of
 
 
 class ExpandArguments(BaseModel):
-    """What a model gives."""
+    """What a model is told of the arguments; what it gives is read by `prompt.expand.answer`."""
 
-    id: str = Field(description=ARGUMENTS["id"])
-    start_line: int | None = Field(default=None, description=ARGUMENTS["start_line"])
-    end_line: int | None = Field(default=None, description=ARGUMENTS["end_line"])
-    pattern: str | None = Field(default=None, description=ARGUMENTS["pattern"])
-    start_char: int | None = Field(default=None, description=ARGUMENTS["start_char"])
+    @classmethod
+    def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+        """The schema that all frameworks show."""
+        return dict(PARAMETERS)
 
 
 def expand_tool(source: Originals | KeepsOriginals, *, max_chars: int = MAX_CHARS) -> FunctionTool:
@@ -30,13 +29,7 @@ def expand_tool(source: Originals | KeepsOriginals, *, max_chars: int = MAX_CHAR
     """
     originals = originals_of(source)
 
-    def answer(**arguments: Any) -> str:
-        try:
-            asked = ExpandArguments.model_validate(arguments)
-        except ValidationError:
-            return BAD_ARGUMENTS
-        return expand(
-            originals, asked.id, asked.start_line, asked.end_line, asked.pattern, start_char=asked.start_char, max_chars=max_chars
-        )
+    def call(**arguments: Any) -> str:
+        return answer(originals, arguments, max_chars)
 
-    return FunctionTool.from_defaults(answer, name=EXPAND_TOOL, description=DESCRIPTION, fn_schema=ExpandArguments)
+    return FunctionTool.from_defaults(call, name=EXPAND_TOOL, description=DESCRIPTION, fn_schema=ExpandArguments)

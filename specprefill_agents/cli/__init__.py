@@ -22,6 +22,7 @@ VERBS = {
     "models": "list the known draft models, or pull one",
     "calibrate": "choose the heads of a draft, and store them as a preset",
     "cache": "look after the cache of scores and the originals",
+    "guardrails": "check a file of guardrails, and show what it comes to",
     "ledger": "show what model calls cost, with and without compression",
     "audit": "show what was decided, and prove that the same bytes come of it",
     "doctor": "say what is installed, and what to type to mend what is not",

@@ -8,8 +8,9 @@ Answers are results of a tool named `EXPAND_TOOL`: adapters know them by that na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from specprefill_agents.plaintext import without_surrogates
 from specprefill_agents.prompt.search import Hit, search_lines
@@ -19,20 +20,22 @@ if TYPE_CHECKING:
 
 EXPAND_TOOL = "expand"
 """Name of the tool in every framework."""
-DESCRIPTION = (
-    "Gives back text that was left out of an earlier tool output or document. Where text is missing, a note in square "
-    "brackets names an id such as sp-k3f7a2xq. Ask for the lines you need, or for the lines in which a pattern occurs; "
-    "with the id alone the answer is the whole text, or its beginning when it is long."
+DESCRIPTION = "Show text omitted above, by the id in its note."
+"""What a model is told; constant, so that it never moves a cached prefix. Short, since every request pays for it."""
+PARAMETERS: Mapping[str, Any] = MappingProxyType(
+    {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "start_line": {"type": "integer"},
+            "end_line": {"type": "integer"},
+            "pattern": {"type": "string"},
+            "start_char": {"type": "integer"},
+        },
+        "required": ["id"],
+    }
 )
-"""What a model is told; constant, so that it never moves a cached prefix."""
-ARGUMENTS = {
-    "id": "The id in the note, e.g. sp-k3f7a2xq.",
-    "start_line": "First line to give back, counted from 1.",
-    "end_line": "Last line to give back, inclusive.",
-    "pattern": "Regular expression: give back only lines in which it occurs, numbered, with a little context.",
-    "start_char": "Character of start_line to begin at, counted from 1; only for very long lines.",
-}
-"""What a model is told of each argument; all but `id` may be left out."""
+"""JSON schema of its arguments. Lines and characters count from 1, `end_line` is included; answers say how to go on."""
 
 MAX_CHARS = 20_000
 """Of an original in one answer."""
@@ -47,6 +50,34 @@ BAD_ARGUMENTS = "[expand: it needs an id as text; start_line, end_line and start
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _ID_IN_NOISE = re.compile(r"[\s\"'`]*(?:sp-)?([a-z2-7]+)[\s\"'`]*", re.IGNORECASE)
+
+
+def answer(originals: Originals, arguments: Mapping[str, Any], max_chars: int = MAX_CHARS) -> str:
+    """What a model is answered that called the tool with `arguments`, whatever it gave; see `expand`.
+
+    Whole numbers may come as text or with a fraction of zero, what is left out as null, and further arguments count nothing.
+    """
+    name, pattern = arguments.get("id"), arguments.get("pattern")
+    numbers = [_whole_number(arguments.get(key)) for key in ("start_line", "end_line", "start_char")]
+    if not isinstance(name, str) or not isinstance(pattern, str | None) or _NO_NUMBER in numbers:
+        return BAD_ARGUMENTS
+    start_line, end_line, start_char = numbers
+    return expand(originals, name, start_line, end_line, pattern, start_char=start_char, max_chars=max_chars)
+
+
+_NO_NUMBER = -1
+"""Stands for what is none: no line or character has it."""
+
+
+def _whole_number(value: object) -> int | None:
+    """`value` as a count, `_NO_NUMBER` where it is none; None for nothing."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 16:
+        return int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15 and value == int(value):
+        return int(value)
+    return _NO_NUMBER
 
 
 def expand(

@@ -76,6 +76,7 @@ class Session:
             results = [self._turn(view, turn) for turn in turns]
             self._decisions.prune(view.names)
             self._shown = {shown.name: shown for shown in view.shown}
+            self._kept = {"", *(shown.decided.original_id for shown in view.shown)}
             self._keys = {segment: key for turn in turns for segment in turn.segments if (key := self._keys.get(segment))}
         return results
 

@@ -21,7 +21,7 @@ from specprefill_agents.prompt.units import Layout
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, Recalled, Segment
 
-LEAST_PRIORITY = 0.4
+LEAST_PRIORITY = 0.3
 """Of a unit that is brought back, where the best unit of earlier and new texts together has about 1. Questions put to an
 output that was cut for another one (benchmarks.recall) lose evidence above this, and questions that need nothing of it
 bring more and more back below."""
