@@ -6,6 +6,7 @@ Knows no framework and imports neither torch nor transformers itself; the draft 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 
 from specprefill_agents.accounting.tokens import TokenCounter, counter_for
 from specprefill_agents.config import CompressionConfig
-from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.draft.registry import DEFAULT_DRAFT, known_revision
 from specprefill_agents.errors import NotKeptError, ScoringError
 from specprefill_agents.guardrails.guard import Guard
 from specprefill_agents.guardrails.settings import Guardrails
-from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit
+from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit, without_quotes
+from specprefill_agents.observe.decisions import Decider
 from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
 from specprefill_agents.prompt.decided import decided_text
 from specprefill_agents.prompt.render import gap_marks
@@ -45,6 +47,8 @@ from specprefill_agents.types import CompressedSegment, CompressionResult, KeepR
 
 if TYPE_CHECKING:
     from specprefill_agents.session import Session
+
+logger = logging.getLogger(__name__)
 
 BRIEF_BELOW_TOKENS = 100
 """With less budget than this for each candidate, gaps are marked as briefly as possible."""
@@ -114,7 +118,7 @@ class Compressor:
         self.config = rules.compression_config(config) if rules else config or CompressionConfig()
         self.draft = resolve_draft(draft)
         self.counter = counter or counter_for(self.config.target_tokenizer)
-        self.audit: AuditLog = SafeAudit(audit or LoggingAudit())
+        self.audit = SafeAudit(audit or LoggingAudit())
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{self.draft}"
         disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
         self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)
@@ -132,6 +136,21 @@ class Compressor:
         settings = f"{self.config.fingerprint()}:{self._scorer_name}:{self.counter.name}{splitter}"
         return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
+    @property
+    def decider(self) -> Decider:
+        """What decides here, as audit records say it; loads no model."""
+        reads = isinstance(self._scorer, LazyScorer)  # with the draft
+        is_known = not isinstance(self._scorer, LazyScorer) or self._scorer.is_loaded
+        return Decider(
+            fingerprint=self.fingerprint,
+            config=self.config,
+            scorer=self._scorer_name,
+            scorer_fingerprint=scorer_fingerprint(self._scorer) if is_known else None,
+            draft=self.draft if reads else None,
+            draft_revision=known_revision(self.draft) if reads else None,
+            guardrails=self.guard.audit_fields(),
+        )
+
     def layout(self, text: str) -> Layout:
         """How a text may be cut."""
         return self._splitter(text, self._limits)
@@ -145,11 +164,11 @@ class Compressor:
         """Whether everything passes unchanged, by the configuration or by the kill switch."""
         return not self.config.enabled or self.guard.is_off
 
-    def session(self, conversation_id: str) -> Session:
-        """A new `Session`: one agent conversation whose decisions are made once, then frozen."""
+    def session(self, conversation_id: str, *, model_id: str | None = None) -> Session:
+        """A new `Session`: one agent conversation whose decisions are made once, then frozen; `model_id` names its target in records."""
         from specprefill_agents.session import Session
 
-        return Session(conversation_id, self)
+        return Session(conversation_id, self, model_id)
 
     def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
@@ -162,6 +181,7 @@ class Compressor:
         except Exception as error:
             if self.config.on_error == "raise":
                 raise
+            logger.debug("a call failed", exc_info=error)
             return self.unchanged(segments, query, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS])
         self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
@@ -338,10 +358,12 @@ class Compressor:
             "kept_tokens": result.usage.kept_tokens,
             "scorer_ms": round(result.usage.scorer_ms, 1),
             "elapsed_ms": round(elapsed_ms, 1),
-            "fallback_reason": result.usage.fallback_reason,
+            "fallback_reason": without_quotes(result.usage.fallback_reason),
             **self.guard.audit_fields(),
             "note": result.usage.note,
-            "segments": [[segment.outcome, segment.reason] for segment in result.segments],
+            "segments": [
+                [one.outcome, without_quotes(one.reason) if one.outcome == "passthrough" else one.reason] for one in result.segments
+            ],
         }
         self.audit.record("compress", fields)
 

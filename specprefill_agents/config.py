@@ -172,6 +172,17 @@ class CompressionConfig:
                 raise ConfigError(name, values[name], f"settings named {', '.join(known)}")
         return cls(**values)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting in plain JSON types, a function of `force_keep` as `{"function": its name}`, which no config is made of again."""
+        rules = [rule if isinstance(rule, str) else {"function": _name_of(rule)} for rule in self.force_keep]
+        plain = {
+            "exclude_tools": list(self.exclude_tools),
+            "tool_keep_ratio": dict(self.tool_keep_ratio),
+            "unit_chars": list(self.unit_chars),
+            "force_keep": rules,
+        }
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)} | plain
+
     def fingerprint(self) -> str:
         """16 hex digits that change when, and only when, a setting changes that shapes output bytes."""
         shaping = {k: v for k, v in asdict(self).items() if k not in _NOT_IN_FINGERPRINT}

@@ -29,7 +29,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     assert not [name for name in loaded if name.startswith("specprefill_agents.cli.")]
 
 
-@pytest.mark.parametrize("verb", ["compress", "doctor", "expand", "explain", "models"])
+@pytest.mark.parametrize("verb", ["audit", "compress", "doctor", "expand", "explain", "models"])
 def test_every_verb_explains_itself(verb: str, command: Callable[..., Outcome]) -> None:
     outcome = command(verb, "--help")
     assert outcome.status == 0

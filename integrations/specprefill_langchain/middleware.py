@@ -26,7 +26,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.metering import Metered, meter_for
-from specprefill_langchain.step import StepReport, compress_step, failed
+from specprefill_langchain.step import StepReport, compress_step, failed, model_name
 
 STATE_FIELD = "specprefill"
 
@@ -103,17 +103,17 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         session = self._continued(known)
         if session is None:
             known, session = {}, self.compressor.session(place.name)
+        session.model_id = model_name(request.model)
         step = compress_step(self.compressor, session, request.messages)
         if self._meter:
-            step = self._looked_at(step, request, place, session.arm)
+            step = self._looked_at(_placed(step, request, place, session))
         update = _new_decisions(known, session)
         return step, {**update, "run": place.run} if update and place.run else update
 
-    def _looked_at(self, step: StepReport, request: ModelRequest[ContextT], place: Place, arm: str) -> StepReport:
-        """The step with where it belongs and its prefix report, after telling `on_step`."""
+    def _looked_at(self, step: StepReport) -> StepReport:
+        """The step with its prefix report, after telling `on_step`."""
         assert self._meter
         try:
-            step = _placed(step, request, place, arm)
             step = replace(step, prefix=self._meter.asked(step))
         except Exception as error:
             failed(self.compressor, "looking at the prefix", error)
@@ -146,17 +146,16 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             return None
 
 
-def _placed(step: StepReport, request: ModelRequest[Any], place: Place, arm: str) -> StepReport:
+def _placed(step: StepReport, request: ModelRequest[Any], place: Place, session: Session) -> StepReport:
     """The step with what a request has beside its messages, and with where it belongs."""
-    params = request.model._get_ls_params(**request.model_settings)
     return replace(
         step,
         tools=tuple(request.tools),
         system=request.system_message,
-        model=params.get("ls_model_name") or "",
+        model=str(request.model_settings.get("model") or session.model_id or ""),
         conversation_id=place.id,
         is_named=not place.run,
-        arm=arm,
+        arm=session.arm,
     )
 
 

@@ -28,16 +28,22 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
     is returned as it is. What is decided about a tool output depends only on the messages up to it, so a growing
     conversation keeps its prefix. With `configurable={"session_id": ...}` (or `thread_id`) in the config the decisions
     are also remembered, for the `max_sessions` conversations used last, and not worked out again. `query` replaces the
-    question derived from the messages.
+    question derived from the messages. `model_id` is what audit records call the model, which is not seen from here.
     """
 
     def __init__(
-        self, compressor: Compressor, query: str | None = None, *, max_sessions: int = MAX_SESSIONS, name: str | None = None
+        self,
+        compressor: Compressor,
+        query: str | None = None,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        name: str | None = None,
+        model_id: str | None = None,
     ) -> None:
         self.compressor = compressor
         self.query = query
         self.name = name
-        self._sessions = _Sessions(compressor, max_sessions)
+        self._sessions = _Sessions(compressor, max_sessions, model_id)
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-runnable")
 
     @property
@@ -92,18 +98,24 @@ def _messages(prompt: Any) -> list[BaseMessage] | None:
 class _Sessions:
     """The sessions of the conversations used last; a call that names none gets one of its own."""
 
-    def __init__(self, compressor: Compressor, limit: int) -> None:
+    def __init__(self, compressor: Compressor, limit: int, model_id: str | None) -> None:
         self._compressor = compressor
         self._limit = limit
+        self._model_id = model_id
         self._held: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: str | None) -> Session:
         if name is None:
-            return self._compressor.session("")
+            return self._new("")
         with self._lock:
-            session = self._held.pop(name, None) or self._compressor.session(name)
+            session = self._held.pop(name, None) or self._new(name)
             self._held[name] = session
             while len(self._held) > self._limit:
                 self._held.popitem(last=False)
             return session
+
+    def _new(self, name: str) -> Session:
+        session = self._compressor.session(name)
+        session.model_id = self._model_id
+        return session

@@ -76,6 +76,13 @@ def failed(compressor: Compressor, what: str, error: Exception) -> CompressionRe
     return CompressionResult((), Usage(fallback_reason=reason))
 
 
+def model_name(model: object) -> str | None:
+    """What audit records call a chat model, which may have arguments bound to it; None for one that does not say."""
+    model = getattr(model, "bound", model)
+    names = (getattr(model, attribute, None) for attribute in ("model_name", "model", "model_id"))
+    return next((name for name in names if isinstance(name, str) and name), None)
+
+
 def _joined(results: Sequence[CompressionResult]) -> CompressionResult:
     usages = [result.usage for result in results]
     usage = Usage(

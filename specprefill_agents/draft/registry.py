@@ -169,6 +169,17 @@ def manifest(directory: str | Path) -> dict[str, Any]:
     return found
 
 
+def known_revision(name: str) -> str | None:
+    """16 hex digits of a pulled draft's weights, as its manifest says; None for any other draft, whose weights would have to be read."""
+    try:
+        found = manifest(pulled_directory(name)) if name in KNOWN_DRAFTS else {}
+    except (OSError, ValueError):
+        return None
+    # Drafts pulled before manifests had a revision have the hash of their file.
+    revision = found.get("revision") or found.get("sha256")
+    return str(revision)[:16] if revision else None
+
+
 def locate(name: str) -> DraftLocation:
     """Resolve a draft name. Raises `UnknownDraftError` that lists the known names and says how to use a path."""
     if name in KNOWN_DRAFTS:

@@ -1,20 +1,34 @@
-"""Audit records: what was decided, by which draft and settings, and what failed. Never holds conversation text."""
+"""Audit records: what was decided, by which draft and settings, and what failed. Hold no conversation text unless asked to."""
 
 from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
+from specprefill_agents import errors
+from specprefill_agents.observe.rotation import RotatingLines
+
 logger = logging.getLogger("specprefill_agents.audit")
+
+SETTINGS = "settings"
+"""The field with a whole configuration, whose fingerprint is in the field `config`."""
+TEXT_FIELDS = frozenset({"text", "query", "call", "repeat", "recalled"})
+"""Fields that hold text of the conversation, or may."""
+MAX_BYTES = 2**26
+KEEP = 7
+
+_OWN_ERRORS = frozenset(name for name, value in vars(errors).items() if isinstance(value, type))
 
 
 class AuditLog(Protocol):
-    """Receives one record per call: plain JSON types, token counts, reasons and fingerprints."""
+    """Receives one record per call and per decision: plain JSON types, token counts, reasons and fingerprints.
+
+    One with a true attribute `include_text` also gets the texts that decisions are about.
+    """
 
     def record(self, event: str, fields: Mapping[str, Any]) -> None:
         """Keep one record; must not raise for anything a caller can put into `fields`."""
@@ -22,36 +36,49 @@ class AuditLog(Protocol):
 
 
 class LoggingAudit:
-    """Sends records to the `specprefill_agents.audit` logger: failures as warnings, the rest as debug messages."""
+    """Sends records to the `specprefill_agents.audit` logger: calls that failed as warnings, the rest as debug messages."""
 
     def record(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Log one record as JSON."""
-        level = logging.WARNING if fields.get("fallback_reason") else logging.DEBUG
+        """Log one record as JSON, without its settings."""
+        has_failed = event != "decision" and fields.get("fallback_reason")  # of a decision, the call's own record says so
+        level = logging.WARNING if has_failed else logging.DEBUG
         if logger.isEnabledFor(level):
-            logger.log(level, "%s %s", event, json.dumps(dict(fields), ensure_ascii=True, default=str))
+            logger.log(level, "%s %s", event, _json({name: value for name, value in fields.items() if name != SETTINGS}))
 
 
 class JsonlAudit:
-    """Appends records to a JSONL file, one line each, with the time in UTC; safe to share between threads."""
+    """Appends records to a JSONL file, one line each, with the time in UTC. May be shared by threads and processes.
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._lock = threading.Lock()
+    A file of about `max_bytes` is set aside as `path.1`, the one before it as `path.2`, and so on up to `keep`; what is older is
+    removed. Each file says every configuration once, in a record "config". With `include_text` the texts that were decided on,
+    the questions and the arguments of calls are written too. Files are made readable by their owner alone. A record that
+    cannot be written goes to the logger, without texts. Raises `ConfigError` at construction, and nothing later.
+    """
+
+    def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES, keep: int = KEEP, include_text: bool = False) -> None:
+        self.include_text = include_text
+        self._lines = RotatingLines(path, max_bytes, keep)
 
     def record(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Append one line. A file that cannot be written is reported to the log instead."""
-        row = {"time": datetime.now(timezone.utc).isoformat(), "event": event, **fields}
+        """Append one line."""
         try:
-            with self._lock, self._path.open("a", encoding="ascii") as stream:
-                stream.write(json.dumps(row, ensure_ascii=True, default=str) + "\n")
-        except OSError as error:
-            logger.warning("audit record lost (%s): %s", error, json.dumps(row, ensure_ascii=True, default=str))
+            time = datetime.now(timezone.utc).isoformat()
+            row = {"time": time, "event": event, **fields}
+            settings = row.pop(SETTINGS, None)
+            once = {}
+            if settings is not None:
+                name = str(row.get("config"))
+                once[name] = _json({"time": time, "event": "config", "config": name, SETTINGS: settings})
+            self._lines.append(_json(row), once)
+        except Exception as error:
+            _lost(event, fields, error)
 
 
 class SafeAudit:
     """Hands records on to another log; one that it fails to keep is reported to the logger, and stops nothing."""
 
     def __init__(self, inner: AuditLog) -> None:
+        self.include_text = bool(getattr(inner, "include_text", False))
         self._inner = inner
 
     def record(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -59,8 +86,7 @@ class SafeAudit:
         try:
             self._inner.record(event, fields)
         except Exception as error:
-            row = json.dumps({"event": event, **fields}, ensure_ascii=True, default=str)
-            logger.warning("audit record lost (%s): %s", type(error).__name__, row)
+            _lost(event, fields, error)
 
 
 class SilentAudit:
@@ -68,3 +94,25 @@ class SilentAudit:
 
     def record(self, event: str, fields: Mapping[str, Any]) -> None:
         """Nothing."""
+
+
+def without_quotes(reason: str | None) -> str | None:
+    """Why something failed, as a record without text may say it: of an error that is not this library's own, its type alone.
+
+    What such an error says may quote what it was about.
+    """
+    name, is_said, _ = (reason or "").partition(": ")
+    return name if is_said and name.isidentifier() and name not in _OWN_ERRORS else reason
+
+
+def _json(row: Mapping[str, Any]) -> str:
+    return json.dumps(dict(row), ensure_ascii=True, default=str)
+
+
+def _lost(event: str, fields: Mapping[str, Any], error: Exception) -> None:
+    cause = str(error) if isinstance(error, OSError) else type(error).__name__
+    try:
+        said = _json({"event": event, **{name: value for name, value in fields.items() if name not in TEXT_FIELDS | {SETTINGS}}})
+    except Exception:  # what JSON does not take, a user's own type that fails to be said
+        said = event
+    logger.warning("audit record lost (%s): %s", cause, said)

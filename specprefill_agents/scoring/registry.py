@@ -41,6 +41,11 @@ class LazyScorer:
             return self._made
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the scorer was made."""
+        return self._made is not None
+
+    @property
     def fingerprint(self) -> str:
         """The inner scorer's fingerprint; loads it."""
         return str(getattr(self.inner, "fingerprint", type(self.inner).__qualname__))

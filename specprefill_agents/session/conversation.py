@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import ConfigError, SpecPrefillError
+from specprefill_agents.observe.decisions import Occasion
+from specprefill_agents.session.auditing import leave_records
 from specprefill_agents.session.decisions import Decisions, Named
 from specprefill_agents.session.recalling import Recall
 from specprefill_agents.session.recompacting import CacheState, Recompacted, why_rewrite
@@ -37,11 +40,13 @@ class Session:
     """One conversation's frozen decisions. Steps of one session run one after the other, whichever thread asks.
 
     `generation` counts how often history was rewritten (`recompact`). `arm` is its arm where the guardrails run an
-    experiment: in the arm `control` everything passes whole.
+    experiment: in the arm `control` everything passes whole. `model_id` is what audit records call the target; it may
+    change from step to step.
     """
 
-    def __init__(self, conversation_id: str, compressor: Compressor) -> None:
+    def __init__(self, conversation_id: str, compressor: Compressor, model_id: str | None = None) -> None:
         self.conversation_id = conversation_id
+        self.model_id = model_id
         self.generation = 0
         self.arm = compressor.guard.arm(conversation_id)
         self._compressor = compressor
@@ -49,6 +54,7 @@ class Session:
         self._shown: dict[str, Shown] = {}
         self._keys: dict[Segment, str] = {}
         self._kept = {""}
+        self._withheld: list[tuple[Occasion, set[str], View]] | None = None
         self._lock = threading.Lock()
 
     def step(self, segments: Sequence[Segment], query: str) -> CompressionResult:
@@ -80,7 +86,8 @@ class Session:
         Only where it pays, by `state`, or by `force`; else None, and nothing changes. From then on the new decisions are
         frozen. `segments` are as in `step`.
         """
-        afresh = Session(self.conversation_id, self._compressor)
+        afresh = Session(self.conversation_id, self._compressor, self.model_id)
+        afresh._withheld = []  # of what may never be sent there are no records yet
         result = afresh.step(segments, query)
         sent = self.step(segments, query)
         reason = "asked for" if force else why_rewrite(sent, result, state)
@@ -89,20 +96,30 @@ class Session:
         with self._lock:
             self._decisions, self._shown = afresh._decisions, afresh._shown
             self.generation += 1
+        for occasion, new, view in afresh._withheld:
+            leave_records(self._compressor, occasion, new, view)
         self._compressor.audit.record("recompact", {"conversation": self.conversation_id, "reason": reason})
         return Recompacted(result, reason)
 
     def _turn(self, view: View, turn: Turn) -> CompressionResult:
-        begun = len(view.shown), self._decisions.last
+        begun, started = (len(view.shown), self._decisions.last), time.perf_counter()
         try:
-            return self._decide(view, turn)
+            result = self._decide(view, turn)
         except Exception as error:
             if self._compressor.config.on_error == "raise":
                 raise
             view.cut(begun[0])
             self._decisions.forget_after(begun[1])
             whole = self._compressor.unchanged(turn.segments, turn.query, f"a session step failed: {_cause(error)}")
-            return replace(whole, segments=self._frozen(view, turn, whole.segments))
+            result = replace(whole, segments=self._frozen(view, turn, whole.segments))
+        new = self._decisions.made_after(begun[1])
+        elapsed_ms = 1000 * (time.perf_counter() - started)
+        occasion = Occasion(self.conversation_id, self.model_id, turn.query, result.usage, elapsed_ms, len(new))
+        if self._withheld is None:
+            leave_records(self._compressor, occasion, new, view)
+        else:
+            self._withheld.append((occasion, new, view))
+        return result
 
     def _frozen(self, view: View, turn: Turn, whole: Sequence[CompressedSegment]) -> tuple[CompressedSegment, ...]:
         """What is sent of a turn that failed: what was sent of it before, and the rest whole from now on."""

@@ -68,6 +68,10 @@ class Decisions:
         """The number of the decision made last; numbers rise."""
         return self._last
 
+    def made_after(self, number: int) -> set[str]:
+        """The names of what was made after the decision of this number."""
+        return {name for name, own in self._numbers.items() if own > number} if self._last > number else set()
+
     def forget_after(self, number: int) -> None:
         """Forget what was made after the decision of this number."""
         for name in [name for name, own in self._numbers.items() if own > number]:

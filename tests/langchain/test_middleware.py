@@ -7,6 +7,8 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +19,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from specprefill_agents import Compressor, ScoringError
+from specprefill_agents import CompressionConfig, Compressor, ScoringError
+from specprefill_agents.observe.audit import JsonlAudit
+from specprefill_agents.observe.audit_file import read_audit
 from specprefill_langchain import SpecPrefillMiddleware, StepReport
 from specprefill_langchain.middleware import merge_sessions
+from specprefill_langchain.step import model_name
 
 Wire = Callable[[Sequence[BaseMessage]], bytes]
 
@@ -280,3 +285,32 @@ def test_results_of_excluded_tools_pass_whole(make_agent: Any, model: Any, lexic
     state = make_agent(lexical(exclude_tools=["read_file"])).invoke(ask(question))
     changed = {was.name for was, sent in zip(state["messages"], model.requests[-1][1:], strict=False) if was.content != sent.content}
     assert changed == {"grep", "plate"}
+
+
+def test_audit_records_name_the_conversation_the_call_and_the_model(model: Any, tools: Any, question: str, tmp_path: Path) -> None:
+    class Named(type(model)):  # type: ignore[misc]
+        model_name: str = "deepseek-chat"
+
+    path = tmp_path / "audit.jsonl"
+    config = CompressionConfig(scorer="bm25", min_tokens=0, target_tokenizer="o200k_base")
+    middleware: SpecPrefillMiddleware[Any, Any] = SpecPrefillMiddleware(Compressor(config=config, audit=JsonlAudit(path), cache="memory"))
+    agent: Any = create_agent(Named(answers=model.answers), tools, middleware=[middleware], checkpointer=InMemorySaver())
+    agent.invoke(ask(question), {"configurable": {"thread_id": "thread-1"}})
+    decisions = [record for record in read_audit(path) if record["event"] == "decision"]
+    assert {(record["conversation"], record["model_id"]) for record in decisions} == {("thread-1", "deepseek-chat")}
+    assert [(record["name"], record["tool_call_id"]) for record in decisions][:2] == [("grep", "call-0-0"), ("read_file", "call-1-0")]
+    assert "argparse" not in path.read_text(encoding="ascii"), "arguments of calls are text of the conversation"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (SimpleNamespace(model_name="a", model="b"), "a"),
+        (SimpleNamespace(model_name=None, model="b"), "b"),
+        (SimpleNamespace(model_id="c", model=object()), "c"),
+        (SimpleNamespace(bound=SimpleNamespace(model="d")), "d"),
+        (SimpleNamespace(), None),
+    ],
+)
+def test_a_model_is_called_what_it_says(model: object, name: str | None) -> None:
+    assert model_name(model) == name

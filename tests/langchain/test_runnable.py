@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 
-from specprefill_agents import Compressor
+from specprefill_agents import CompressionConfig, Compressor
+from specprefill_agents.observe.audit import JsonlAudit
+from specprefill_agents.observe.audit_file import read_audit
 from specprefill_agents.session import Session
 from specprefill_langchain import PromptCompressor
 
@@ -177,3 +180,13 @@ def test_async_calls_never_score_on_the_event_loop(lexical: Callable[..., Compre
     assert len(threads) == 5
     assert len(set(threads)) == 1
     assert threads[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("configurable", [{}, {"session_id": "s"}])
+def test_audit_records_name_the_model_that_was_told(configurable: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    config = CompressionConfig(scorer="bm25", min_tokens=0, target_tokenizer="o200k_base")
+    compressor = Compressor(config=config, audit=JsonlAudit(path), cache="memory")
+    PromptCompressor(compressor, model_id="deepseek-chat").invoke(conversation(), {"configurable": configurable})
+    decisions = [record for record in read_audit(path) if record["event"] == "decision"]
+    assert {record["model_id"] for record in decisions} == {"deepseek-chat"}
