@@ -1,8 +1,8 @@
 """Source code: units are whole statements, dragging along the signature and the heads that they stand under.
 
-Reading goes from lines (`code_lines`, `code_literals`) to fragments small enough to parse (`code_outline`), their language
-(`code_languages`), the tree of each (`code_parse`), the statements in it (`code_tree`), and a layout of the text
-(`code_layout`).
+Reading goes from lines (`code_lines`, `code_literals`, `code_comments`) to fragments small enough to parse (`code_outline`),
+their language (`code_languages`), the tree of each (`code_parse`), the statements in it (`code_tree`), and a layout of the
+text (`code_layout`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from specprefill_agents.prompt.units.code_comments import with_comments
 from specprefill_agents.prompt.units.code_languages import Language, grammar_of, likely_languages, looks_like_code
 from specprefill_agents.prompt.units.code_layout import code_layout
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_lines
@@ -55,7 +56,7 @@ def split_code(text: str, limits: Limits) -> Layout | None:
     languages = likely_languages(text)
     if not languages:
         return None
-    lines = without_literals(read_lines(text), languages[0])
+    lines = with_comments(without_literals(read_lines(text), languages[0]), languages[0])
     stretches = outline(lines)
     speaker = _speaker(lines, stretches, languages)
     if speaker is None:
