@@ -119,6 +119,16 @@ def test_a_comment_above_an_else_does_not_part_it_from_the_if_in_long_code() -> 
     assert "        else:\n" in kept
 
 
+def test_no_unit_is_blank_below_a_comment_longer_than_a_fragment() -> None:
+    comment = "".join(
+        f"# The value {number} is computed from the first and the second one, and from what came before.\n" for number in range(60)
+    )
+    methods = METHODS.replace("    def", "    async def")
+    text = f"import os\n\n\ndef before(values):\n    return values\n\n\n{comment}\ndef after(values):\n{methods}"
+    assert len(comment) > FRAGMENT_CHARS
+    assert not any(text[unit.start : unit.end].isspace() for unit in cut(text).units)
+
+
 def test_a_string_that_goes_on_at_the_left_margin_does_not_end_the_function_around_it() -> None:
     body = "".join(f"    value_{number} = compute_the_value(first, second, {number})\n" for number in range(60))
     string = '    text = "shape of \\\n{first} and \\\n{second}"\n'

@@ -120,12 +120,18 @@ class _Reading:
         filled = [line for line in range(stretch.first, stretch.last) if self.lines.indents[line] != BLANK]
         if not filled:
             return
-        is_literal = all(self.lines.indents[line] == INSIDE for line in filled)
-        self.marks.add(Mark(filled[0], innermost(heads), "docstring" if is_literal else "text", stretch.last))
-        if not is_literal and not self._gives_up():
+        role = self._prose_in(filled)
+        self.marks.add(Mark(filled[0], innermost(heads), role or "text", stretch.last))
+        if role is None and not self._gives_up():
             size = self.lines.size(filled[0], stretch.last)
             self.size += size
             self.errors += self._parse(stretch, heads, size)
+
+    def _prose_in(self, filled: Sequence[int]) -> Role | None:
+        """What these lines are when there is nothing to parse in them."""
+        if all(self.lines.indents[line] == INSIDE for line in filled):
+            return "docstring"
+        return "comment" if self.lines.comments.issuperset(filled) else None
 
     def _gives_up(self) -> bool:
         """Whether the rest of the text is not worth a parser's time."""

@@ -40,4 +40,4 @@ def with_comments(lines: CodeLines, language: Language) -> CodeLines:
         comments.update(waiting)
         waiting.clear()
         above = indent
-    return replace(lines, indents=indents, comments=comments.union(waiting))
+    return replace(lines, indents=indents, comments=frozenset(comments.union(waiting)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -52,7 +52,7 @@ class CodeLines:
     indents: Sequence[int]
     margins: Sequence[int]
     tokens: Sequence[int]
-    comments: Set[int] = frozenset()
+    comments: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.indents)

@@ -136,9 +136,11 @@ def _open(lines: CodeLines, item: Span, parent: int, depth: int, stretches: list
         elif head != parent and all(_TAIL.match(lines.code_of(line)) for line in range(start, stop)):
             stretches.append(Stretch(start, stop, head, "tail"))
         else:
-            code = next((line for line in range(start, stop) if line not in lines.comments), stop - 1)
+            code = next((line for line in range(start, stop) if lines.indents[line] != BLANK and line not in lines.comments), stop)
             if code > start:
                 stretches.append(Stretch(start, code, parent))
+            if code == stop:
+                continue
             stretches.append(Stretch(code, stop, first_head, "head", item[1], opens=first_head == parent))
             head = len(stretches) - 1
             first_head = head if first_head == parent else first_head
