@@ -1,7 +1,8 @@
 """Lines inside strings and comments that run over several lines: their indent says nothing about the structure of the code.
 
 A text may begin inside such a literal, since tools show files from any line on. Quotes look the same at both ends; so both
-readings are tried, and the one that takes fewer lines of code for text is right.
+readings are tried, and the one is right that takes fewer lines of code for text; among equals, the one that leaves no
+literal without its other end.
 """
 
 from __future__ import annotations

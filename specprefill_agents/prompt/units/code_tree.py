@@ -114,7 +114,7 @@ class _Walk:
         is_body = node.type in BODIES
         cuts = not is_body and place.cut_brackets and is_bracketed(node)
         is_body = is_body or cuts
-        has_head = not is_body and any(child.type in _PARTS for child in node.children)
+        has_head = not is_body and any(child.type in _PARTS for child in node.children)  # which is cut by lines, if at all
         deeper = _Place(place.depth + 1, place.in_block, place.cut_brackets, cuts)
         shift, margins = self.parsed.shift, self.fragment.margins
         attribute: int | None = None
