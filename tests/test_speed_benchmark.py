@@ -112,9 +112,10 @@ def test_texts_and_questions_need_no_data_files() -> None:
 
 
 def test_splitting_is_timed_on_every_content_kind_and_past_the_cache_of_layouts() -> None:
-    kinds = {layout_of(made_text(name, 4_000), DEFAULT_LIMITS).kind for name in splitting.CHARS}
+    kinds = {layout_of(splitting.text_of(name, 4_000), DEFAULT_LIMITS).kind for name in splitting.CHARS}
     assert kinds == set(get_args(ContentKind))
-    assert set(splitting.CHARS) == {*KINDS, *WORST}
+    assert set(splitting.CHARS) == {*KINDS, *WORST, *splitting.REPEATED}
+    assert all(len(splitting.text_of(name, 4_000)) >= 3_000 for name in splitting.CHARS)
     text = made_text("log", 2_000)
     assert splitting.split(text, DEFAULT_LIMITS) is not splitting.split(text, DEFAULT_LIMITS)
     assert splitting.split(text, DEFAULT_LIMITS) == layout_of(text, DEFAULT_LIMITS)

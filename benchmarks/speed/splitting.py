@@ -4,11 +4,13 @@ Generated texts (`benchmarks.made`) of every content kind, and texts that are ha
 cost a straight line? Neither draft nor tokenizer is run: token scores are random, one for every four characters, and a text
 counts as a quarter of its characters in tokens. What is timed beside the layout is all that follows the scorer: priorities
 of units, selection and rendering, repeated until the budget is used. Costs of units are known before. Python code on one
-thread; layouts are made anew, past the cache that holds them.
+thread; layouts are made anew, past the cache that holds them. Seconds are those of the processor that this process had, so
+that what else runs on a machine counts little.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +20,7 @@ import numpy as np
 
 from benchmarks.made import KINDS, made_text
 from benchmarks.speed.plan import Subject
-from benchmarks.speed.timing import interleaved, line_through, spread_per_size
+from benchmarks.speed.timing import line_through, spread_per_size
 from specprefill_agents import CompressionConfig
 from specprefill_agents.prompt.render import gap_marks
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, Layout, layout_of
@@ -30,8 +32,16 @@ KEEP_RATIO = 0.3
 CHARS_PER_TOKEN = 4
 SEED = 0
 
-CHARS = {**dict.fromkeys(KINDS, 1_000_000), "one line": 1_000_000, "one word": 1_000_000, "deep json": 200_000, "short lines": 2_000_000}
-"""Full length of each text: 100,000 brackets deep, a million lines of one character."""
+REPEATED = {"pipes": ("|\n", ""), "letters apart": ("a\n\n", ""), "empty brackets": ("()", ""), "nested tags": ("<div>", "</div>")}
+"""Name -> what a text repeats from its beginning on, and as often up to its end."""
+
+CHARS = {
+    **dict.fromkeys(KINDS, 1_000_000),
+    **dict.fromkeys(["one line", "one word", *REPEATED], 1_000_000),
+    "deep json": 200_000,
+    "short lines": 2_000_000,
+}
+"""Full length of each text: 90,000 tags deep, 100,000 brackets deep, a million lines of one character."""
 
 split: Callable[..., Layout] = layout_of.__wrapped__
 """`layout_of` without its cache."""
@@ -78,14 +88,32 @@ def splitting(subject: Subject) -> dict[str, Any]:
     }
 
 
+def text_of(name: str, chars: int) -> str:
+    """A text of about so many characters."""
+    if name not in REPEATED:
+        return made_text(name, chars)
+    opens, closes = REPEATED[name]
+    count = chars // len(opens + closes)
+    return opens * count + closes * count
+
+
+def _processor_seconds(run: Callable[[], object]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started
+
+
 def _measure(name: str, chars: int, shares: tuple[float, ...], repeats: int) -> dict[str, Any]:
     """One kind of text at several shares of its full length; times are the least of `repeats`, since other work only adds."""
-    choosers = [_Chooser.of(made_text(name, int(share * chars))) for share in shares]
+    choosers = [_Chooser.of(text_of(name, int(share * chars))) for share in shares]
     runs: dict[str, Callable[[], object]] = {}
     for at, chooser in enumerate(choosers):
         runs[f"layout {at}"] = partial(split, chooser.part.text, DEFAULT_LIMITS)
         runs[f"choice {at}"] = chooser.run
-    seconds = interleaved(runs, repeats)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for variant, run in runs.items():
+            seconds[variant].append(_processor_seconds(run))
     lengths = [len(chooser.part.text) for chooser in choosers]
     times = {step: [min(seconds[f"{step} {at}"]) for at in range(len(shares))] for step in ("layout", "choice")}
     return {

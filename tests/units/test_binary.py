@@ -34,8 +34,9 @@ def test_compressed_bytes_are_binary_in_whatever_encoding_they_were_read(content
     assert not looks_like_binary(text) or layout.kind == "plain"
 
 
-@given(st.integers(0, 9_999), st.integers(1_000, 9_000), st.sampled_from(["latin-1", "cp1252", "utf-8"]))
+@given(st.integers(0, 9_999), st.integers(5_000, 9_000), st.sampled_from(["latin-1", "cp1252", "utf-8"]))
 def test_random_bytes_are_cut_into_pieces_of_sensible_size(seed: int, size: int, encoding: str) -> None:
+    # 12 % of the characters of cp1252 are no text; fewer bytes than these may happen to have less than MAX_SHARE of them.
     text = random.Random(seed).randbytes(size).decode(encoding, "replace")
     layout = layout_of(text, DEFAULT_LIMITS)
     assert looks_like_binary(text)

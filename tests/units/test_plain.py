@@ -115,3 +115,11 @@ def test_any_text_has_a_layout_whose_needs_are_few_and_stand_above(text: str, li
 def test_lines_that_begin_alike_are_not_taken_for_one_wrapped_sentence() -> None:
     text = "".join(f"worker {number} started with {number * 7} tasks and nothing to report about it\n" for number in range(20))
     assert all(text[unit.start : unit.end].count("\n") == 1 for unit in plain_layout(text, DEFAULT_LIMITS).units)
+
+
+def test_blank_lines_part_letters_unless_there_are_tens_of_thousands_of_them() -> None:
+    few, many = "a\n\n" * 300, "a\n\n" * 30_000
+    assert unit_texts(few, plain_layout(few, DEFAULT_LIMITS)) == ["a\n\n"] * 300
+    layout = plain_layout(many, DEFAULT_LIMITS)
+    check_layout(many, layout)
+    assert all(unit.end - unit.start >= DEFAULT_LIMITS.min_chars for unit in layout.units[:-1])

@@ -1,8 +1,8 @@
 """Source code: units are whole statements, dragging along the signature and the heads that they stand under.
 
-Reading goes from lines (`code_lines`, `code_literals`) to fragments small enough to parse (`code_outline`), their language
-(`code_languages`), the tree of each (`code_parse`), the statements in it (`code_tree`), and a layout of the text
-(`code_layout`).
+Reading goes from lines (`code_lines`, `code_literals`, `code_comments`) to fragments small enough to parse (`code_outline`),
+their language (`code_languages`), the tree of each (`code_parse`), the statements in it (`code_tree`), and a layout of the
+text (`code_layout`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from specprefill_agents.prompt.units.code_comments import with_comments
 from specprefill_agents.prompt.units.code_languages import Language, grammar_of, likely_languages, looks_like_code
 from specprefill_agents.prompt.units.code_layout import code_layout
 from specprefill_agents.prompt.units.code_lines import BLANK, CodeLines, read_lines
@@ -55,7 +56,7 @@ def split_code(text: str, limits: Limits) -> Layout | None:
     languages = likely_languages(text)
     if not languages:
         return None
-    lines = without_literals(read_lines(text), languages[0])
+    lines = with_comments(without_literals(read_lines(text), languages[0]), languages[0])
     stretches = outline(lines)
     speaker = _speaker(lines, stretches, languages)
     if speaker is None:
@@ -119,12 +120,18 @@ class _Reading:
         filled = [line for line in range(stretch.first, stretch.last) if self.lines.indents[line] != BLANK]
         if not filled:
             return
-        is_literal = all(self.lines.indents[line] == INSIDE for line in filled)
-        self.marks.add(Mark(filled[0], innermost(heads), "docstring" if is_literal else "text", stretch.last))
-        if not is_literal and not self._gives_up():
+        role = self._prose_in(filled)
+        self.marks.add(Mark(filled[0], innermost(heads), role or "text", stretch.last))
+        if role is None and not self._gives_up():
             size = self.lines.size(filled[0], stretch.last)
             self.size += size
             self.errors += self._parse(stretch, heads, size)
+
+    def _prose_in(self, filled: Sequence[int]) -> Role | None:
+        """What these lines are when there is nothing to parse in them."""
+        if all(self.lines.indents[line] == INSIDE for line in filled):
+            return "docstring"
+        return "comment" if self.lines.comments.issuperset(filled) else None
 
     def _gives_up(self) -> bool:
         """Whether the rest of the text is not worth a parser's time."""

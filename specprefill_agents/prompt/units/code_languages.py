@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from specprefill_agents.prompt.units.code_lines import without_gutters
+from specprefill_agents.prompt.units.lines import has_tiny_lines
 
 if TYPE_CHECKING:
     from tree_sitter import Language as Grammar
@@ -21,7 +22,6 @@ _LINE_CHARS = 200
 _MIN_TELLING = 2
 _MIN_TELLING_SHARE = 0.06
 _CANDIDATES = 3
-_MANY_LINES, _LEAST_LINE_CHARS = 10_000, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,8 @@ LANGUAGES = (
 
 def likely_languages(text: str) -> list[Language]:
     """Languages that `text` may be written in, the likeliest first, few or none; reads a bounded part of the text."""
-    if text.count("\n") > max(_MANY_LINES, len(text) // _LEAST_LINE_CHARS):
-        return []  # lines so short, and so many of them, are no code that anyone wrote
+    if has_tiny_lines(text):
+        return []  # no code that anyone wrote
     middle = len(text) // 2
     sample = text
     if len(text) > _HEAD_CHARS + _MIDDLE_CHARS + _TAIL_CHARS:

@@ -73,7 +73,10 @@ def _pieces(lines: CodeLines, marks: Sequence[Mark], limits: Limits) -> Iterator
 
 
 def _branch_end(lines: CodeLines, marks: Sequence[Mark], heads: Set[int], index: int, limits: Limits) -> int:
-    """The mark after a head and all simple statements under it, when they fit in one unit; otherwise the next mark."""
+    """The mark after a head and all simple statements under it, when they fit in one unit; otherwise the next mark.
+
+    A head that is also that of an `else` stays alone, so that the `else` does not drag the first branch along.
+    """
     line = marks[index].line
     after = index + 1
     while after < len(marks) and marks[after].parent == index and marks[after].role == "statement" and after not in heads:
@@ -81,7 +84,8 @@ def _branch_end(lines: CodeLines, marks: Sequence[Mark], heads: Set[int], index:
         if lines.size(line, marks[after - 1].line) > limits.max_chars:
             break
     end = marks[after].line if after < len(marks) else len(lines)
-    is_whole = end == len(lines) or 0 <= lines.indents[end] <= lines.indents[line]
+    goes_on = after < len(marks) and marks[after].parent == index
+    is_whole = end == len(lines) or (0 <= lines.indents[end] <= lines.indents[line] and not goes_on)
     return after if is_whole and lines.size(line, end) <= limits.max_chars else index + 1
 
 

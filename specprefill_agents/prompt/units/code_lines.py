@@ -7,6 +7,7 @@ Knows no programming language.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -30,6 +31,7 @@ _FRAME = re.compile(
     r"|==> .* <==|<<<<< (?:START|END) CURSOR >>>>>)",
     re.IGNORECASE | re.MULTILINE,
 )
+_CURSOR = re.compile(r"^[^\S\n]*<<<<< (?:START|END) CURSOR >>>>>[^\S\n]*$", re.MULTILINE)
 _UNSAFE = re.compile(r"\x1b\[[\d;?]*[ -/]*[@-~]|\r(?!\n)|[^\t\n\r\x20-\x7e]")
 _NO_SIGNS = bytes(code for code in range(128) if chr(code).isalnum() or chr(code).isspace() or chr(code) == "_")
 
@@ -41,6 +43,7 @@ class CodeLines:
     `plain` is the text in ASCII, character for character at the same positions, fit for a parser. The code of line i begins
     at `starts[i] + gutters[i]`; `indents` counts the columns of white space there, or is BLANK or FRAME, and `margins`
     counts the same white space in characters. `tokens` (L + 1) adds up, line by line, about how many tokens the code has.
+    `comments` are the lines with nothing but a comment of one line, once `with_comments` has found them.
     """
 
     plain: bytes
@@ -49,6 +52,7 @@ class CodeLines:
     indents: Sequence[int]
     margins: Sequence[int]
     tokens: Sequence[int]
+    comments: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.indents)
@@ -61,6 +65,11 @@ class CodeLines:
         """The lines from `first` to before `last` without their gutters."""
         lines = range(first, last)
         return b"".join([self.plain[self.starts[line] + self.gutters[line] : self.starts[line + 1]] for line in lines])
+
+    def blanked(self, last: int) -> bytes:
+        """The lines to before `last`, character for character at the same positions, with blanks for their gutters."""
+        lines = zip(self.starts, self.gutters, self.starts[1:], range(last), strict=False)
+        return b"".join([b" " * gutter + self.plain[start + gutter : end] for start, gutter, end, _ in lines])
 
     def code_of(self, line: int) -> bytes:
         """The code of one line without the white space around it."""
@@ -83,6 +92,10 @@ def read_lines(text: str) -> CodeLines:
     else:
         frames = {start for start, gutter in zip(starts, numbered, strict=False) if gutter < 0}
     gutters = [max(gutter, 0) for gutter in numbered] if numbered else [0] * len(lines)
+    for match in _CURSOR.finditer(text):  # nothing is left out there: a blank line to whoever reads the code
+        at = bisect_right(starts, match.start()) - 1
+        frames.discard(starts[at])
+        gutters[at] = match.end() - starts[at]
     indents: list[int] = []
     margins: list[int] = []
     sizes: list[int] = []

@@ -23,6 +23,9 @@ BODIES = frozenset(
 )
 """Nodes whose children are statements, members or cases, each of which may be kept or dropped on its own."""
 
+CLAUSES = frozenset(["elif_clause", "else_clause", "except_clause", "except_group_clause", "finally_clause", "catch_clause"])
+"""Parts of a statement that have a head and a body of their own."""
+
 TRANSPARENT = frozenset(["statement_list", "ERROR"])
 """Nodes that are no statement themselves, even where they stand like one."""
 

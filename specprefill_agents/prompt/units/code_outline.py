@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from specprefill_agents.prompt.units.code_comments import CONTINUES
 from specprefill_agents.prompt.units.code_lines import BLANK, FRAME, CodeLines
+from specprefill_agents.prompt.units.code_literals import INSIDE
 from specprefill_agents.types import Span
 
 FRAGMENT_CHARS, FRAGMENT_TOKENS = 4_000, 800
@@ -22,12 +24,10 @@ tenth of a second and some tens of megabytes, where five times as many tokens ta
 
 _MAX_DEPTH = 32
 _TAIL = re.compile(rb"(?:[\s)\]};,]*|end)(?://.*|#.*)?\Z")
-_CONTINUES = re.compile(
-    rb"[)\]}{.,]|#\s*(?:if|el|end)|(?:else|elif|except|finally|catch|then|rescue|ensure|end)\b"
-    rb"|(?:public|private|protected)\b.*:\Z"
-)
-_LEADS = re.compile(rb"@|//|template\b|#(?!\s*(?:if|el|end|include|define|pragma))")
-_COMMENT = re.compile(rb"//|#(?!\s*\[|\s*(?:if|el|end|include|define|pragma))")
+_LINE = re.compile(rb"")
+_LEADS = re.compile(rb"@|template\b|#\s*!?\[")
+_QUOTED = re.compile(rb"\"(?:\\.|[^\"\\])*(?:\"|\Z)|'(?:\\.|[^'\\])*(?:'|\Z)|#.*|//.*")
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"()[]{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,12 @@ def outline(lines: CodeLines) -> list[Stretch]:
         span = (numbers[0], numbers[-1] + 1)
         if is_frame:
             stretches.append(Stretch(*span, -1, "frame", span[1]))
-        else:
+            continue
+        code = next((line for line in numbers if lines.indents[line] not in (BLANK, INSIDE)), span[1])
+        if any(lines.indents[line] == INSIDE for line in range(span[0], code)):  # the end of a literal that began before the text
+            stretches.append(Stretch(span[0], code, -1))
+            span = (code, span[1])
+        if span[0] < span[1]:
             _cut(lines, span, -1, 0, stretches)
     return stretches
 
@@ -78,44 +83,36 @@ def _cut(lines: CodeLines, span: Span, parent: int, depth: int, stretches: list[
 def _items(lines: CodeLines, span: Span) -> Iterator[Span]:
     """Paragraphs at the smallest indent in sight, each with what is indented deeper below it; single lines of a long paragraph.
 
-    A definition begins a paragraph, so that its first line, its decorators and its comments stay together.
+    Paragraphs begin behind a blank line, a closing bracket or a line that is indented deeper. A definition begins one, so that
+    its first line, its decorators and its comments stay together.
     """
     base = _smallest_indent(lines, span)
-    for start, end in _paragraphs(lines, span, base):
+    for start, end in _parts(lines, span, base, _TAIL):
         if is_fragment(lines, start, end):
             yield start, end
         else:
-            yield from _lines_at(lines, (start, end), base)
+            yield from _parts(lines, (start, end), base, _LINE)
 
 
-def _paragraphs(lines: CodeLines, span: Span, base: int) -> Iterator[Span]:
-    """New ones begin behind a blank line, a closing bracket or a line that is indented deeper."""
-    start, joins = span[0], False
+def _parts(lines: CodeLines, span: Span, base: int, ending: re.Pattern[bytes]) -> Iterator[Span]:
+    """New ones begin behind a line at `base` that is an `ending`, or behind what is indented deeper; but a line that goes on with
+    the one before it begins none, nor does what stands below a decorator or a comment."""
+    start, joins, leads = span[0], False, False
     for line in range(*span):
         if lines.indents[line] != base:
-            joins = False
+            joins = leads and lines.indents[line] != BLANK
             continue
-        code = lines.code_of(line)
-        if line > start and not joins and not _CONTINUES.match(code):
-            yield start, line
-            start = line
-        joins = not _TAIL.match(code)
+        if not _continues(lines, line):
+            leads = line in lines.comments or bool(_LEADS.match(lines.code_of(line)))
+            if line > start and not joins:
+                yield start, line
+                start = line
+        joins = leads or not ending.match(lines.code_of(line))
     yield start, span[1]
 
 
-def _lines_at(lines: CodeLines, span: Span, base: int) -> Iterator[Span]:
-    """Each line at `base` with what is indented deeper below it; decorators and comments right above a line belong to it."""
-    start, joins = span[0], False
-    for line in range(*span):
-        if lines.indents[line] != base:
-            joins = joins and lines.indents[line] != BLANK
-            continue
-        code = lines.code_of(line)
-        if line > start and not joins and not _CONTINUES.match(code):
-            yield start, line
-            start = line
-        joins = bool(_LEADS.match(code))
-    yield start, span[1]
+def _continues(lines: CodeLines, line: int) -> bool:
+    return line not in lines.comments and bool(CONTINUES.match(lines.code_of(line)))
 
 
 def _packed(lines: CodeLines, items: Iterator[Span]) -> Iterator[Span]:
@@ -139,9 +136,11 @@ def _open(lines: CodeLines, item: Span, parent: int, depth: int, stretches: list
         elif head != parent and all(_TAIL.match(lines.code_of(line)) for line in range(start, stop)):
             stretches.append(Stretch(start, stop, head, "tail"))
         else:
-            code = next((line for line in range(start, stop) if not _COMMENT.match(lines.code_of(line))), stop - 1)
+            code = next((line for line in range(start, stop) if lines.indents[line] != BLANK and line not in lines.comments), stop)
             if code > start:
                 stretches.append(Stretch(start, code, parent))
+            if code == stop:
+                continue
             stretches.append(Stretch(code, stop, first_head, "head", item[1], opens=first_head == parent))
             head = len(stretches) - 1
             first_head = head if first_head == parent else first_head
@@ -152,17 +151,29 @@ def _levels(lines: CodeLines, item: Span, base: int) -> Iterator[Span]:
 
     Blank lines go with the run before them.
     """
-    start, in_signature = item[0], False
+    start, opened = item[0], b""
     for line in range(*item):
         if lines.indents[line] == BLANK:
             continue
+        in_signature = opened.endswith(b"(")
         at_base = lines.indents[line] == base or in_signature
         if line > start and at_base != (lines.indents[start] == base):
             yield start, line
             start = line
-        if lines.indents[line] == base:
-            in_signature = lines.code_of(line).endswith(b"(")
+        if at_base and lines.indents[line] != INSIDE:
+            opened = _opened(opened if in_signature else b"", lines.code_of(line))
     yield start, item[1]
+
+
+def _opened(before: bytes, code: bytes) -> bytes:
+    """The brackets that are open behind a line of `code`, the innermost last, where those `before` are open in front of it."""
+    stack = bytearray(before)
+    for bracket in _QUOTED.sub(b"", code).translate(None, _NO_BRACKETS):
+        if bracket in b"([{":
+            stack.append(bracket)
+        elif stack:
+            stack.pop()
+    return bytes(stack[-_MAX_DEPTH:])
 
 
 def _smallest_indent(lines: CodeLines, span: Span) -> int:

@@ -21,6 +21,7 @@ GOOD_ERROR_SHARE = 0.02
 _SUSPECT_CHARS, _SUSPECT_ERROR_SHARE = 500, 0.18
 _MAX_VAIN_TRIES = 2
 _MAX_BLOCKS = 8
+_BRANCH = re.compile(rb"\s*(elif|else|except|finally)\b")
 _BRACES = re.compile(rb"[{}]")
 _SENSIBLE = re.compile(r".*(?:statement|definition|declaration|_item|comment|block|_body|assignment)\Z|preproc_")
 
@@ -84,15 +85,24 @@ def _parse_in(parser: Parser, before: bytes, fragment: Fragment, after: bytes) -
 
 
 def _steps(fragment: Fragment) -> bytes:
-    """An `if` for each smaller indent that Python code which begins indented goes back to."""
-    indents = [margin for margin, line in zip(fragment.margins, fragment.code.split(b"\n"), strict=False) if line.strip()]
-    smaller: list[int] = []
-    for indent in indents:
-        if indent < min([indents[0], *smaller]):
-            smaller.append(indent)
-    if indents and indents[0] and 0 not in smaller:
-        smaller.append(0)
-    return b"".join(b" " * indent + b"if _:\n" for indent in reversed(smaller[-_MAX_BLOCKS:]))
+    """An `if` or a `try` for each smaller indent that Python code which begins indented goes back to, and for an `else` or an
+    `except` that it begins with."""
+    filled = [(margin, line) for margin, line in zip(fragment.margins, fragment.code.split(b"\n"), strict=False) if line.strip()]
+    least = first = filled[0][0] if filled else 0
+    steps = [b" " * first + _head_of(line) + b" _\n" for _, line in filled[:1] if _BRANCH.match(line)]
+    for margin, line in filled:
+        if margin < least:
+            least = margin
+            steps.append(b" " * margin + _head_of(line) + b"\n")
+    if first and least:
+        steps.append(b"if _:\n")
+    return b"".join(reversed(steps[-_MAX_BLOCKS:]))
+
+
+def _head_of(line: bytes) -> bytes:
+    """The head of a statement that `line` may be a branch of, or stand below."""
+    branch = _BRANCH.match(line)
+    return b"try:" if branch is not None and branch[1] in (b"except", b"finally") else b"if _:"
 
 
 def _contexts(language: Language, code: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from specprefill_agents.prompt.units.code_nodes import ATTRIBUTES, BODIES, CLOSERS, TRANSPARENT, Role, is_bracketed, is_definition, role_of
+from specprefill_agents.prompt.units.code_nodes import (
+    ATTRIBUTES,
+    BODIES,
+    CLAUSES,
+    CLOSERS,
+    TRANSPARENT,
+    Role,
+    is_bracketed,
+    is_definition,
+    role_of,
+)
 from specprefill_agents.prompt.units.code_parse import Fragment, Parsed
 from specprefill_agents.prompt.units.layout import Limits
 
@@ -19,6 +29,8 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 48
 _MAX_HEADS = 5
 _NOT_ITEMS = TRANSPARENT | CLOSERS
+_OPENED = BODIES | CLAUSES | TRANSPARENT
+_PARTS = (BODIES | CLAUSES) - TRANSPARENT
 
 
 class Mark(NamedTuple):
@@ -61,13 +73,15 @@ class _Open:
     """A statement that is being cut, and how far it has come.
 
     It stands under the marks `outer`; `first` is its own mark, None for what began before the fragment; `head` is the mark
-    that its next inner statement stands under, at first its own. `tail` is the row where a closing bracket after the last
+    that its next inner statement stands under, at first its own. `whole` is the mark of the statement that it is an item in
+    the brackets of, its own where it is no such item. `tail` is the row where a closing bracket after the last
     inner statement begins a line, when nothing but closing brackets followed so far.
     """
 
     outer: tuple[int, ...]
     first: int | None = None
     head: int | None = None
+    whole: int | None = None
     after_inner: bool = False
     tail: int | None = None
 
@@ -79,11 +93,13 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """How deep a node is, whether a definition that is a block of its own is around it, whether brackets may be cut inside."""
+    """How deep a node is, whether a definition that is a block of its own is around it, whether brackets may be cut inside,
+    whether it is an item in such brackets."""
 
     depth: int = 0
     in_block: bool = False
     cut_brackets: bool = False
+    in_brackets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +111,32 @@ class _Walk:
 
     def inside(self, node: Node, around: _Open, place: _Place) -> None:
         """Mark the statements inside `node`; what lies between them is head or tail of the statement `around`."""
-        deeper = _Place(place.depth + 1, place.in_block, place.cut_brackets)
-        is_body = node.type in BODIES or (place.cut_brackets and is_bracketed(node))
+        is_body = node.type in BODIES
+        cuts = not is_body and place.cut_brackets and is_bracketed(node)
+        is_body = is_body or cuts
+        has_head = not is_body and any(child.type in _PARTS for child in node.children)  # which is cut by lines, if at all
+        deeper = _Place(place.depth + 1, place.in_block, place.cut_brackets, cuts)
         shift, margins = self.parsed.shift, self.fragment.margins
         attribute: int | None = None
+        comments: list[tuple[Node, int]] = []  # of a head, unless its body follows
         for child in node.children:
             kind = child.type
             row, column = child.start_point
             row -= shift
             starts_line = row < 0 or (row < len(margins) and column == margins[row])
+            if starts_line and "comment" in kind and not is_body and not around.after_inner:
+                comments.append((child, row))
+                continue
+            if kind in _OPENED:
+                for comment, comment_row in comments:
+                    self.statement(comment, comment_row, around, deeper)
+            comments.clear()
             if starts_line and kind in ATTRIBUTES:
                 attribute = row if attribute is None else attribute
             elif starts_line and kind not in _NOT_ITEMS and ((is_body and child.is_named) or "comment" in kind):
                 self.statement(child, row if attribute is None else attribute, around, deeper)
                 attribute = None
-            elif place.depth < _MAX_DEPTH and (kind in BODIES or kind in TRANSPARENT or self._is_long(child)):
+            elif place.depth < _MAX_DEPTH and (kind in _OPENED or (not has_head and self._is_long(child))):
                 self.inside(child, around, deeper)
             elif around.after_inner:
                 self.between(kind, row if starts_line else None, around)
@@ -124,11 +151,13 @@ class _Walk:
         size = node.end_byte - node.start_byte
         defined = role == "statement" and not place.in_block and is_definition(node)
         until = self.fragment.line + min(self._row_of_end(node) + 1, len(self.fragment.margins))
-        mark = self.marks.add(Mark(self.fragment.line + row, innermost(around.heads), role, until, defined))
+        whole = around.whole if place.in_brackets else None
+        parent = innermost(around.heads) if whole is None or len(around.heads) <= _MAX_HEADS else whole
+        mark = self.marks.add(Mark(self.fragment.line + row, parent, role, until, defined))
         if role == "statement" and size > self.limits.max_chars and node.child_count and place.depth < _MAX_DEPTH:
             in_block = place.in_block or (defined and size <= self.limits.block_chars)
             place = _Place(place.depth, in_block, cut_brackets=size > 2 * self.limits.max_chars)
-            self.inside(node, _Open(around.heads, mark, mark), place)
+            self.inside(node, _Open(around.heads, mark, mark, mark if whole is None else whole), place)
 
     def between(self, kind: str, row: int | None, around: _Open) -> None:
         """A token after an inner statement, which begins the line of `row` or none: closing brackets stay with that statement,

@@ -12,6 +12,7 @@ from specprefill_agents.types import Span, Unit
 
 # A lone carriage return begins a line anew, as progress bars do: what stands before it was complete.
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？．][」』”’）]*\s*|;\s+|\r(?!\n)")
+_MANY_LINES, _LEAST_LINE_CHARS = 10_000, 6
 _SOFT_BREAK = re.compile(r"[\s,;:}\])>|]")
 
 
@@ -19,12 +20,13 @@ def split_lines(text: str, min_chars: int, max_chars: int) -> list[Unit]:
     """Units that tile `text`, mostly between `min_chars` and `max_chars` long.
 
     A line longer than `max_chars` is cut after sentences; a sentence longer than twice that is cut after white space or
-    punctuation. Shorter pieces join the next one, but never across a blank line.
+    punctuation. Shorter pieces join the next one, but never across a blank line, unless the text `has_tiny_lines`.
     """
+    blank = len(text) if has_tiny_lines(text) else 2
     units: list[Unit] = []
     held, end, breaks = 0, 0, 0  # the unit in the making, and the line breaks in the white space that it ends with
     for start, stop, is_blank in _pieces_of(text, max_chars):
-        is_short = end - held < min_chars and stop - held <= max_chars and breaks < 2
+        is_short = end - held < min_chars and stop - held <= max_chars and breaks < blank
         if end > held and not is_blank and not is_short:
             units.append(Unit(held, end))
             held = start
@@ -34,6 +36,11 @@ def split_lines(text: str, min_chars: int, max_chars: int) -> list[Unit]:
     if end > held:
         units.append(Unit(held, end))
     return units
+
+
+def has_tiny_lines(text: str) -> bool:
+    """Whether lines are so many and so short that neither their indent nor blank lines between them mean anything."""
+    return text.count("\n") > max(_MANY_LINES, len(text) // _LEAST_LINE_CHARS)
 
 
 def _pieces_of(text: str, max_chars: int) -> Iterator[tuple[int, int, bool]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from specprefill_agents.prompt.units.blocks import split_blocks
 from specprefill_agents.prompt.units.layout import Layout, LayoutBuilder, Limits
-from specprefill_agents.prompt.units.lines import split_lines
+from specprefill_agents.prompt.units.lines import has_tiny_lines, split_lines
 from specprefill_agents.types import Unit
 
 _MAX_HEADS = 4
@@ -21,8 +21,6 @@ _MAX_HEADS = 4
 _LEAST_STEP = 2
 """Columns by which a line is indented deeper than another on purpose, not because a figure is shorter."""
 _TAB_COLUMNS = 8
-_MANY_LINES, _LEAST_LINE_CHARS = 10_000, 6
-"""Lines so many and so short announce nothing."""
 _WRAPPED_CHARS, _WRAPPED_WORDS, _WRAPPED_SHARE = 50, 8, 0.7
 """Least length of a line that may have been wrapped, least number of its words, and least share of them that are plain words."""
 
@@ -92,7 +90,7 @@ def _was_wrapped(line: str) -> bool:
 def _heads(text: str, units: Sequence[Unit], limits: Limits) -> Iterator[tuple[int, ...]]:
     """For each unit the one with the line that announces its first line: the nearest above that is indented less."""
     is_flat = not any(sign in text for sign in ("\n ", "\n\t", "]\n", "]\r\n"))
-    if is_flat or text.count("\n") > max(_MANY_LINES, len(text) // _LEAST_LINE_CHARS):
+    if is_flat or has_tiny_lines(text):
         yield from ((),) * len(units)
         return
     above: list[_Head] = []  # what the next line stands under, the outermost first

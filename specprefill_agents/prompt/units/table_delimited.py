@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from specprefill_agents.prompt.units.line_sample import HEAD_CHARS, head_lines
@@ -31,14 +31,15 @@ def read_delimited(text: str) -> list[Part] | None:
     if found is None:
         return None
     delimiter, usual = found
-    rows = list(_rows(lines_of(text), delimiter))
+    rows = _rows(lines_of(text), delimiter)
     fits = [at for at, row in enumerate(rows) if _count(row, delimiter) == usual]
     if not fits:  # separators were part of colour codes, which the sample leaves out
         return None
-    header = fits[0] if _is_header(rows[fits[0] : fits[0] + SAMPLE_ROWS], delimiter) else -1
+    first, last = fits[0], fits[-1]
+    header = first if _is_header(rows[first : first + SAMPLE_ROWS], delimiter) else -1
     parts = PartList(0)
     for at, row in enumerate(rows):
-        parts.take("header" if at == header else "row" if fits[0] <= at <= fits[-1] else "note", [row])
+        parts.take_row("header" if at == header else "row" if first <= at <= last else "note", row)
     return parts.parts
 
 
@@ -85,18 +86,22 @@ def _count(row: str, delimiter: str) -> int:
     return sum(piece.count(delimiter) for piece in row.split('"')[::2])
 
 
-def _rows(lines: Sequence[str], delimiter: str) -> Iterator[str]:
+def _rows(lines: list[str], delimiter: str) -> list[str]:
     """`lines` with those put together that a quoted cell runs across: from an odd number of quotes to the next one."""
     odd = [at for at, line in enumerate(lines) if line.count('"') % 2]
+    if not odd:
+        return lines
     closing = dict(pairwise(odd))
+    rows: list[str] = []
     at = 0
     while at < len(lines):
         end = at + 1
         close = closing.get(at)
         if close is not None and close - at < MAX_ROW_LINES and (lines[at].startswith('"') or delimiter + '"' in lines[at]):
             end = close + 1
-        yield "".join(lines[at:end])
+        rows.append("".join(lines[at:end]))
         at = end
+    return rows
 
 
 def _is_header(rows: Sequence[str], delimiter: str) -> bool:

@@ -62,9 +62,12 @@ class PartList:
 
     def take(self, role: Role, lines: Sequence[str]) -> None:
         """Add a part of `lines`; of none, when there are none. Blank lines go with the part before."""
-        if not lines:
-            return
-        self._end += sum(map(len, lines))
-        if self.parts and all(map(str.isspace, lines)):
+        if lines:
+            self.take_row(role, "".join(lines))
+
+    def take_row(self, role: Role, row: str) -> None:
+        """Add a part of one row, whatever lines it has."""
+        self._end += len(row)
+        if self.parts and row.isspace():
             role = self.parts.pop().role
         self.parts.append(Part(role, self._end))
