@@ -20,6 +20,7 @@ from specprefill_agents.prompt.decided import decided_text
 from specprefill_agents.prompt.line_matching import matching_lines, split_lines_of
 from specprefill_agents.prompt.units import Layout
 from specprefill_agents.selection.fit import gap_forms, gap_starts, kept_spans
+from specprefill_agents.selection.forced import forced_units
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, Repeat, Segment, Span
 
@@ -54,6 +55,7 @@ def as_repeat(compressor: Compressor, segment: Segment, plain: CompressedSegment
     covered = _inside(source.visible, segment.text, layout)
     wanted = _inside(_mask(len(segment.text), plain.spans), segment.text, layout) & ~covered
     changed = ~_inside(source.present, segment.text, layout)
+    wanted |= forced_units(segment, layout, compressor.config.force_keep)
     repeat = Repeat(source.shown.name, view.label(source.shown), ())
     for kept in (wanted | changed, wanted):
         decided = _decided(compressor, segment, layout, _with_needs(layout, kept), _Gaps(covered, ~changed, repeat))

@@ -28,7 +28,7 @@ from specprefill_agents.prompt.units.yaml_records import looks_like_records, spl
 
 __all__ = ["FORMS", "HELD_LAYOUTS", "Form", "layout_of", "plain_layout"]
 
-HELD_LAYOUTS = 64
+HELD_LAYOUTS = 256
 """Layouts of the latest texts that are kept in memory: every scorer and the selection ask for the same ones."""
 
 
