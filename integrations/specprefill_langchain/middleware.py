@@ -26,6 +26,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.metering import Metered, meter_for
+from specprefill_langchain.shadow import is_shadowed, next_action
 from specprefill_langchain.step import StepReport, compress_step, failed, model_name
 
 STATE_FIELD = "specprefill"
@@ -55,6 +56,9 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     `ledger` is told after every call what it cost: a `LedgerFile`, a function of a conversation and its new step, or a
     `Meter` where the prices or the model's name must be given. Neither stops an agent: what fails is recorded, not passed
     on. Both see requests as they leave this middleware, so let it stand last among those that change them.
+
+    Under guardrails with `drift.action_floor`, the model is asked a second time with the uncompressed messages on the sampled
+    share of steps, and both next actions are compared. That call is paid for, and not in the ledger.
     """
 
     state_schema = SpecPrefillState
@@ -79,8 +83,14 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
         """Call the model with the compressed messages, and keep what was decided."""
         step, update = self._compress(request)
-        response = handler(_as_sent(request, step))
+        sent = _as_sent(request, step)
+        response = handler(sent)
         self._account(step, response)
+        if sent is not request and self._is_shadowed(step):
+            try:
+                self._compare(response, handler(request))
+            except Exception as error:
+                failed(self.compressor, "the shadow comparison", error)
         return _with_update(response, update)
 
     @override
@@ -91,10 +101,24 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
         """As `wrap_model_call`, with the work done in two worker threads of this instance."""
         step, update = await run_in_executor(self._worker, self._compress, request)
-        response = await handler(_as_sent(request, step))
+        sent = _as_sent(request, step)
+        response = await handler(sent)
         if self._meter:
             await run_in_executor(self._accountant, self._account, step, response)
+        if sent is not request and self._is_shadowed(step):
+            try:
+                self._compare(response, await handler(request))
+            except Exception as error:
+                failed(self.compressor, "the shadow comparison", error)
         return _with_update(response, update)
+
+    def _is_shadowed(self, step: StepReport) -> bool:
+        return is_shadowed(self.compressor.guard, step.conversation_id, step.messages)
+
+    def _compare(self, response: ModelResponse[ResponseT], plain: ModelResponse[ResponseT]) -> None:
+        """Tell the drift monitor whether the model would have done the same uncompressed."""
+        assert self.compressor.guard.drift
+        self.compressor.guard.drift.observe_action(next_action(response.result) == next_action(plain.result))
 
     def _compress(self, request: ModelRequest[ContextT]) -> tuple[StepReport, dict[str, Any]]:
         """What to send, and the decisions that the request's state does not hold yet."""
@@ -104,7 +128,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         if session is None:
             known, session = {}, self.compressor.session(place.name)
         session.model_id = model_name(request.model)
-        step = compress_step(self.compressor, session, request.messages)
+        step = replace(compress_step(self.compressor, session, request.messages), conversation_id=place.id)
         if self._meter:
             step = self._looked_at(_placed(step, request, place, session))
         update = _new_decisions(known, session)
