@@ -89,7 +89,7 @@ def candidate_of(part: Part, priorities: NDArray[np.float64], count: Count) -> C
 def fit(parts: Sequence[Part], priorities: Sequence[NDArray[np.float64]], budget: int, count: Count) -> tuple[list[CompressedSegment], int]:
     """What is sent of each part, at most `budget` target tokens in all, and the budget that held.
 
-    That is `budget`, or what the forced units alone come to where that is more. A budget in which not even the marks fit
+    That is `budget`, or what is sent where the forced units alone come to more. A budget in which not even the marks fit
     leaves nothing but "".
     """
     candidates = [candidate_of(part, values, count) for part, values in zip(parts, priorities, strict=True)]
@@ -97,6 +97,7 @@ def fit(parts: Sequence[Part], priorities: Sequence[NDArray[np.float64]], budget
     def rendered(target: int) -> list[CompressedSegment]:
         return [part.rendered(kept, count) for part, kept in zip(parts, select(candidates, target), strict=True)]
 
+    given = budget
     least = [CompressedSegment("", (), "compressed", part.tokens, 0, marks="none") for part in parts]
     if any(part.forced.any() for part in parts):
         least = rendered(0)
@@ -116,7 +117,7 @@ def fit(parts: Sequence[Part], priorities: Sequence[NDArray[np.float64]], budget
         done = rendered(target)
         if _total(done) <= budget:
             best = done
-    return best or least, budget
+    return best or least, max(given, _total(best or least))
 
 
 def _total(segments: Sequence[CompressedSegment]) -> int:
