@@ -156,3 +156,15 @@ def test_bytes_that_are_no_text_are_named_too(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="a file of valid TOML"):
         load_prices(tmp_path / "p.toml")
+
+
+def test_the_example_file_prices_models_of_two_other_providers(repository: Path) -> None:
+    table = load_prices(repository / "examples" / "prices.toml")
+    now = datetime(2026, 11, 26, tzinfo=timezone.utc)
+    sonnet, other = table.price("claude-sonnet-4-0", now), table.price("gpt-4.1", now)
+    assert sonnet is not None
+    assert other is not None
+    assert (sonnet.input_hit, sonnet.input_write, sonnet.input_write_1h) == pytest.approx((0.3, 3.75, 6.0))
+    assert (other.input_hit, other.input_miss, other.output) == (0.5, 2.0, 8.0)
+    assert (table.caching("claude-sonnet-4"), table.caching("gpt-4.1")) == ("anthropic", "openai")
+    assert table.price("deepseek-flash", now) is not None, "the shipped prices stay"
