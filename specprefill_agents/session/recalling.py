@@ -25,6 +25,9 @@ LEAST_PRIORITY = 0.3
 """Of a unit that is brought back, where the best unit of earlier and new texts together has about 1. Questions put to an
 output that was cut for another one (benchmarks.recall) lose evidence above this, and questions that need nothing of it
 bring more and more back below."""
+CHARS_PER_TOKEN = 4
+"""About: what is brought back must be among the best of the whole conversation that fill its budget. Without that, agent loops,
+whose questions all name the same task, bring a little more back at every step (`make demo`: 35 % of the tokens, not 30 %)."""
 MOST_UNITS = 48
 """Tried at most, the best first: far more than fit."""
 _KINDS = frozenset({"tool_result", "document"})
@@ -101,10 +104,11 @@ class Recall:
         """The best units that were left out and fit, by source in the order of the conversation."""
         layouts = [self._compressor.layout(shown.segment.text) for shown in sources]
         hidden = [_hidden(layout, shown, view) for layout, shown in zip(layouts, sources, strict=True)]
+        least = max(LEAST_PRIORITY, self._least_of_best(layouts, ranked))
         wanted = [
             _Omitted(source, int(unit), float(values[unit]))
             for source, (shown, layout, values, mask) in enumerate(zip(sources, layouts, ranked, hidden, strict=False))
-            for unit in np.flatnonzero(mask & (values >= LEAST_PRIORITY) & _kept_now(layout, values, shown))
+            for unit in np.flatnonzero(mask & (values >= least) & _kept_now(layout, values, shown))
         ]
         chosen: list[Recalled] = []
         kept: dict[int, set[int]] = {}
@@ -121,6 +125,16 @@ class Recall:
                 kept, chosen = trial, list(recalled)
                 said.add(words)
         return tuple(chosen)
+
+    def _least_of_best(self, layouts: Sequence[Layout], ranked: Sequence[NDArray[np.float64]]) -> float:
+        """The priority of the last unit, of earlier and new texts together, that fits into what may be brought back."""
+        every = [*layouts, *(self._compressor.layout(segment.text) for segment in self._new)]
+        sizes = np.concatenate([np.array([unit.end - unit.start for unit in layout.units], np.int64) for layout in every])
+        values = np.concatenate(ranked)
+        order = np.argsort(-values, kind="stable")
+        room = CHARS_PER_TOKEN * self._compressor.config.recall_tokens
+        fitting = int(np.searchsorted(np.cumsum(sizes[order]), room, side="right"))
+        return float(values[order[fitting - 1]]) if fitting else float("inf")
 
     def _tokens(self, recalled: Sequence[Recalled], view: View) -> int:
         blank = CompressedSegment("", (), "compressed", 0, 0, recalled=tuple(recalled))
