@@ -118,5 +118,6 @@ def shown_gaps(original: str, done: CompressedSegment) -> list[tuple[Span, re.Ma
         mark = A_MARK.match(done.text, at)
         assert mark, done.text[at:][:80]
         found.append((gap, mark))
-        at = mark.end()
+        # Its own line break is not that of what follows, which may be a lone one.
+        at = mark.end() + (done.text.startswith("\n", mark.end()) and original[slice(*gap)].endswith("\n"))
     return found
