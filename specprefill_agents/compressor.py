@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,9 +27,7 @@ from specprefill_agents.guardrails.guard import Guard
 from specprefill_agents.guardrails.settings import Guardrails
 from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit, without_quotes
 from specprefill_agents.observe.decisions import Decider
-from specprefill_agents.prompt.aggregation import AGGREGATION_NOTE, asks_about_everything
 from specprefill_agents.prompt.decided import decided_text
-from specprefill_agents.prompt.render import gap_marks
 from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.titles import title_of
 from specprefill_agents.prompt.units import Layout, Limits, layout_of
@@ -37,52 +35,21 @@ from specprefill_agents.scoring.base import Scorer, check_scores, score_titled, 
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
-from specprefill_agents.selection.adaptive import GREATEST_SHARE, adaptive_budget
-from specprefill_agents.selection.fit import Part, fit, unit_costs
-from specprefill_agents.selection.forced import forced_units
+from specprefill_agents.selection.choice import Candidate, Choice, Chooser, sent_whole
 from specprefill_agents.selection.units import priorities
 from specprefill_agents.storage.originals import Originals, default_originals
 from specprefill_agents.storage.score_cache import ScoreCache, content_name, default_cache
-from specprefill_agents.types import CompressedSegment, CompressionResult, KeepRatio, MarkStyle, Segment, Span, TokenScores, Usage
+from specprefill_agents.types import CompressedSegment, CompressionResult, Segment, TokenScores, Usage
 
 if TYPE_CHECKING:
     from specprefill_agents.session import Session
 
 logger = logging.getLogger(__name__)
 
-BRIEF_BELOW_TOKENS = 100
-"""With less budget than this for each candidate, gaps are marked as briefly as possible."""
-
-TYPICAL_SHARE = 0.3
-"""Of tokens that `auto` keeps, on average over the evaluation sets (README): what a call is expected to keep before it is scored."""
-
 NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 
 MAX_REASON_CHARS = 200
 """Longest error text that goes into results and audit records."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A segment that may be cut: its position among the segments, its length in target tokens and its layout."""
-
-    position: int
-    segment: Segment
-    tokens: int
-    layout: Layout
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """What is sent of each candidate, and what a caller should know of it."""
-
-    segments: tuple[CompressedSegment, ...]
-    note: str | None
-
-    @property
-    def kept(self) -> list[tuple[Span, ...]]:
-        """The kept spans of each candidate."""
-        return [segment.spans for segment in self.segments]
 
 
 class Compressor:
@@ -125,6 +92,7 @@ class Compressor:
         self.originals = _originals(originals, cache) if self.config.originals else None
         self._splitter = splitter
         self._limits = Limits(*self.config.unit_chars)
+        self._chooser = Chooser(self.config, self.counter.count, self.original_id)
         self._lexical = LexicalScorer(self._limits)
         self._second = make_scorer(replace(self.config, scorer=rules.drift.scorer), self.draft, device, disk) if rules else self._lexical
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
@@ -188,15 +156,15 @@ class Compressor:
 
     def _compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         tokens = [self.counter.count(segment.text) for segment in segments]
-        whole = [_whole(segment, count, self._why_not(segment, count)) for segment, count in zip(segments, tokens, strict=True)]
+        whole = [sent_whole(segment, count, self._why_not(segment, count)) for segment, count in zip(segments, tokens, strict=True)]
         chosen = [i for i, segment in enumerate(whole) if not segment.reason]
         total = sum(tokens[i] for i in chosen)
         reason = self._why_none(total)
         if reason or not chosen:
             return _all_whole(segments, whole, reason)
-        found = [_Candidate(i, segments[i], tokens[i], self.layout(segments[i].text)) for i in chosen]
+        found = [Candidate(i, segments[i], tokens[i], self.layout(segments[i].text)) for i in chosen]
         key = content_name(self.fingerprint, query, *(one.segment.text for one in found))
-        refused = self.guard.why_not(total, self._expected_tokens(found), key)
+        refused = self.guard.why_not(total, self._chooser.expected_tokens(found), key)
         if refused:
             return _all_whole(segments, whole, refused.reason, fallback=refused.reason if refused.is_failure else None)
         if isinstance(self._scorer, LazyScorer):
@@ -209,49 +177,18 @@ class Compressor:
             raise
         scorer_ms, cached = 1000 * (time.perf_counter() - started), sum(score.cached for score in scores)
         self.guard.succeeded(total, scorer_ms, cached=cached > 0)
-        choice = self._choose(found, scores, query)
-        self.guard.second_opinion(key, choice.kept, lambda: self._choose(found, self._second_scores(found, query), query).kept)
+        choice = self._choice(found, scores, query)
+        self.guard.second_opinion(key, choice.kept, lambda: self._choice(found, self._second_scores(found, query), query).kept)
         done = list(whole)
         for one, compressed in zip(found, choice.segments, strict=True):
             self.keep_original(one.segment.text, compressed)
             done[one.position] = compressed
         return _result(done, scorer_ms, cached, fallback, choice.note)
 
-    def _choose(self, found: Sequence[_Candidate], scores: Sequence[TokenScores], query: str) -> _Choice:
-        """What is sent of each candidate. Those with the same keep ratio share one budget."""
-        values = self._priorities([one.segment.text for one in found], scores, query)
-        done: dict[int, CompressedSegment] = {}
-        notes = [AGGREGATION_NOTE] if asks_about_everything(query) else []
-        ratios = [self._keep_ratio(one.segment) for one in found]
-        for ratio in dict.fromkeys(ratios):
-            group = [index for index, own in enumerate(ratios) if own == ratio]
-            segments, note = self._fitted([found[i] for i in group], [values[i] for i in group], ratio, query)
-            done.update(zip(group, segments, strict=True))
-            notes += [note] if note else []
-        return _Choice(tuple(done[index] for index in range(len(found))), "; ".join(notes) or None)
+    def _choice(self, found: Sequence[Candidate], scores: Sequence[TokenScores], query: str) -> Choice:
+        return self._chooser.choose(found, self._priorities([one.segment.text for one in found], scores, query), query)
 
-    def _fitted(
-        self, found: Sequence[_Candidate], values: Sequence[NDArray[np.float64]], ratio: KeepRatio, query: str
-    ) -> tuple[list[CompressedSegment], str]:
-        """What is sent of candidates that share one budget, and what a caller should know of it."""
-        costs = [unit_costs(one.segment.text, one.layout, self.counter.count) for one in found]
-        budget = self._budget(found, values, costs, ratio, query)
-        if budget is None:
-            return [_whole(one.segment, one.tokens, "auto: no part stands out enough") for one in found], ""
-        style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(found) else "full"
-        parts = [self._part(one, cost, style) for one, cost in zip(found, costs, strict=True)]
-        fitted, held = fit(parts, values, budget, self.counter.count)
-        return fitted, f"what must be kept has {held} tokens, more than the budget of {budget}" if held > budget else ""
-
-    def _keep_ratio(self, segment: Segment) -> KeepRatio:
-        return self.config.keep_ratio_of(segment.name if segment.kind == "tool_result" else None)
-
-    def _expected_tokens(self, found: Sequence[_Candidate]) -> int:
-        """About what candidates keep, before anything is known of them."""
-        ratios = [self._keep_ratio(one.segment) for one in found]
-        return int(sum(one.tokens * (TYPICAL_SHARE if ratio == "auto" else ratio) for one, ratio in zip(found, ratios, strict=True)))
-
-    def _second_scores(self, found: Sequence[_Candidate], query: str) -> list[TokenScores]:
+    def _second_scores(self, found: Sequence[Candidate], query: str) -> list[TokenScores]:
         segments = [one.segment for one in found]
         return score_titled(self._second, [segment.text for segment in segments], query, [title_of(segment) for segment in segments])
 
@@ -264,29 +201,6 @@ class Compressor:
         if total < self.config.min_tokens:
             return f"shorter than min_tokens ({total} < {self.config.min_tokens})"
         return ""
-
-    def _budget(
-        self,
-        found: Sequence[_Candidate],
-        values: Sequence[NDArray[np.float64]],
-        costs: Sequence[NDArray[np.int64]],
-        ratio: KeepRatio,
-        query: str,
-    ) -> int | None:
-        """What the candidates may keep together, in target tokens; None where they had better pass whole."""
-        total = sum(one.tokens for one in found)
-        if ratio != "auto":
-            return int(total * ratio)
-        if asks_about_everything(query):
-            return int(total * GREATEST_SHARE)
-        return adaptive_budget(values, costs, [one.layout.kind for one in found], [one.tokens for one in found])
-
-    def _part(self, one: _Candidate, costs: NDArray[np.int64], style: MarkStyle) -> Part:
-        text = one.segment.text
-        original_id = self.original_id(text) if style == "full" else ""
-        marks = gap_marks(self.config, one.segment.kind, style, original_id)
-        forced = forced_units(one.segment, one.layout, self.config.force_keep)
-        return Part(text, one.tokens, one.layout, costs, forced, style, marks, original_id)
 
     def original_id(self, text: str) -> str:
         """The id that a mark can name for the whole of `text`; "" where nothing is kept."""
@@ -332,7 +246,7 @@ class Compressor:
     def whole(self, segments: Sequence[Segment], reason: str) -> CompressionResult:
         """Every segment unchanged, for its own reason where it has one, else for `reason`."""
         tokens = [self.counter.count(segment.text) for segment in segments]
-        return _all_whole(segments, [_whole(s, n, self._why_not(s, n)) for s, n in zip(segments, tokens, strict=True)], reason)
+        return _all_whole(segments, [sent_whole(s, n, self._why_not(s, n)) for s, n in zip(segments, tokens, strict=True)], reason)
 
     def unchanged(self, segments: Sequence[Segment], query: str, reason: str) -> CompressionResult:
         """Every original, because a part failed, and an audit record that says which.
@@ -345,7 +259,7 @@ class Compressor:
         except Exception as error:
             tokens = [0] * len(segments)
             reason = f"{reason}; counting failed: {type(error).__name__}"
-        result = _result([_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
+        result = _result([sent_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
         self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
@@ -375,11 +289,6 @@ def _originals(given: Originals | None, cache: ScoreCache | Literal["disk", "mem
     return Originals.in_memory() if cache == "memory" else default_originals()
 
 
-def _whole(segment: Segment, tokens: int, reason: str, outcome: str = "") -> CompressedSegment:
-    spans = ((0, len(segment.text)),) if segment.text else ()
-    return CompressedSegment(segment.text, spans, "protected" if outcome != "passthrough" else "passthrough", tokens, tokens, reason)
-
-
 def _all_whole(
     segments: Sequence[Segment],
     whole: Sequence[CompressedSegment],
@@ -389,7 +298,7 @@ def _all_whole(
     fallback: str | None = None,
 ) -> CompressionResult:
     """Every segment unchanged, for its own reason where it has one."""
-    done = [_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
+    done = [sent_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
     return _result(done, scorer_ms, cache_hits, fallback)
 
 
