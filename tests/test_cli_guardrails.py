@@ -16,7 +16,7 @@ def test_the_example_shows_what_holds_under_it(command: Callable[..., Any], repo
     assert done.status == 0
     assert (shown["id"], shown["version"], shown["arm"]) == ("support-agent", 3, "treated")
     assert shown["compression"]["tool_keep_ratio"] == [["grep", 0.2], ["read_file", "auto"]]
-    assert shown["compression"]["timeout_s"] == 2
+    assert shown["compression"]["timeout_s"] == 10
     assert shown["drift"]["overlap_floor"] == 0.25
 
 
