@@ -40,7 +40,7 @@ def test_the_example_says_what_its_comments_say(repository: Path) -> None:
         ToolSettings(name="grep", keep_ratio=0.2),
         ToolSettings(name="read_file", keep_ratio="auto"),
     )
-    assert guardrails.limits == StepLimits(max_step_ms=2000, max_step_tokens=60_000)
+    assert guardrails.limits == StepLimits(max_step_ms=10_000, max_step_tokens=60_000)
     assert guardrails.breaker == BreakerSettings(failures=5, cooldown_s=60)
     floors: dict[str, Any] = {"overlap_floor": 0.25, "action_floor": 0.9}
     assert guardrails.drift == DriftSettings(share=0.05, scorer="bm25", window=50, min_samples=20, **floors)
