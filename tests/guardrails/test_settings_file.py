@@ -48,7 +48,7 @@ def test_the_example_says_what_its_comments_say(repository: Path) -> None:
     assert guardrails.break_even == BreakEvenSettings(model="deepseek-flash", expected_requests=10, machine_usd_per_hour=0.1)
     config = guardrails.compression_config()
     assert (config.keep_ratio, config.keep_ratio_of("grep"), config.keep_ratio_of("read_file")) == (0.3, 0.2, "auto")
-    assert (config.exclude_tools, config.force_keep, config.timeout_s) == (("get_policy",), (r"ORD-\d{6}",), 2.0)
+    assert (config.exclude_tools, config.force_keep, config.timeout_s) == (("get_policy",), (r"ORD-\d{6}",), 10.0)
 
 
 def test_the_example_shows_every_setting_there_is(repository: Path) -> None:
