@@ -59,7 +59,7 @@ def serving() -> Iterator[Recorded]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:  # type: ignore[attr-defined]
             recorded: Recorded = self.server.recorded  # type: ignore[attr-defined]
