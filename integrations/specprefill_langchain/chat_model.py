@@ -47,8 +47,8 @@ class ChatSpecPrefill(BaseChatModel):
     What is decided about a tool output depends only on the messages up to it, so a growing conversation keeps its prefix.
     With `configurable={"session_id": ...}` (or `thread_id`) in the config the decisions are also remembered, for the
     `max_sessions` conversations used last. `query` replaces the question derived from the messages. Give the agent
-    `expand_tool(compressor)`, by which its model reads what a gap stands for. In asynchronous calls the draft works in one
-    thread of this instance.
+    `expand_tool(compressor)`, by which its model reads what a gap stands for, and not `SpecPrefillMiddleware` as well, which
+    would cut the same texts before. In asynchronous calls the draft works in one thread of this instance.
 
     Answers carry, under `response_metadata["specprefill"]`, the `original_tokens` and `kept_tokens` of all tool outputs, the
     `scorer_ms` and `cache_hits` of what was new, `fallback_reason` and `note`; a stream carries them on its last chunk. The
