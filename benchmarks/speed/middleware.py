@@ -40,9 +40,10 @@ def middleware(subject: Subject) -> dict[str, Any]:
 
     holder: SpecPrefillMiddleware[Any, Any] = SpecPrefillMiddleware(compressor)
     state = call(lambda: holder, {}).command.update
+    others = iter([SpecPrefillMiddleware(compressor) for _ in range(sizes.middleware_repeats + 1)])
     variants = {
         "held": partial(call, lambda: holder, json.loads(json.dumps(state))),
-        "read_back": partial(call, partial(SpecPrefillMiddleware, compressor), state),
+        "read_back": partial(call, partial(next, others), state),
     }
     seconds = interleaved(variants, sizes.middleware_repeats)
     assert all(one == sent[0] for one in sent[1:])

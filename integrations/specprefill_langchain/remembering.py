@@ -32,12 +32,12 @@ class Replay:
     def steps(self, turns: Sequence[Turn]) -> list[CompressionResult]:
         """As `Session.steps`."""
         asked = list(turns)
-        if asked != self._turns:
-            self._turns = None  # should it raise, nothing is remembered
-            self._results = self.session.steps(asked)
-            self._turns = asked
+        if asked == self._turns:
             return self._results
-        return [_frozen(result) for result in self._results]
+        self._turns = None  # should it raise, nothing is remembered
+        results = self.session.steps(asked)
+        self._turns, self._results = asked, [_frozen(result) for result in results]
+        return results
 
 
 class Remembered:

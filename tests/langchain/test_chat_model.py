@@ -229,6 +229,15 @@ async def test_only_the_last_chunk_of_a_stream_carries_them(
         assert whole.usage_metadata["total_tokens"] > 0
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+async def test_streamed_events_end_in_an_answer_with_the_figures(chat: ChatSpecPrefill) -> None:
+    stream = chat.stream_events(conversation(), version="v3")
+    assert stream.output.text == ANSWER
+    assert stream.output.response_metadata["specprefill"]["kept_tokens"] > 0
+    astream = await chat.astream_events(conversation(), version="v3")
+    assert (await astream.output).response_metadata["specprefill"]["kept_tokens"] > 0
+
+
 def test_structured_output_by_each_method_comes_from_the_compressed_prompt(chat: ChatSpecPrefill, server: Recorded) -> None:
     class Departure(BaseModel):
         """A train's departure."""
@@ -533,6 +542,38 @@ class NoStream(BaseChatModel):
 
     def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Any:
         return RunnableLambda(lambda prompt: self.invoke(prompt))
+
+
+class Telling(NoStream):
+    """Tells its run manager of a token."""
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        run_manager.on_llm_new_token("token")
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        await run_manager.on_llm_new_token("token")
+        return super()._generate(messages, stop, None, **kwargs)
+
+
+async def test_the_model_inside_has_the_run_manager_of_the_call(compressor: Compressor) -> None:
+    chat, runs = ChatSpecPrefill(inner=Telling(), compressor=compressor), Runs()
+    chat.invoke("Hello", {"callbacks": [runs]})
+    await chat.ainvoke("Hello", {"callbacks": [runs]})
+    (first, started), (second, _), (third, restarted), (fourth, _) = runs.seen
+    assert [first, second, third, fourth] == ["start", "token", "start", "token"]
+    assert [run for _, run in runs.seen] == [started, started, restarted, restarted]
+
+
+class Runs(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Any]] = []
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
+        self.seen.append(("start", kwargs["run_id"]))
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.seen.append((token, kwargs["run_id"]))
 
 
 class Counting(NoStream):

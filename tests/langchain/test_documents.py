@@ -1,39 +1,25 @@
-"""SpecPrefillDocumentCompressor on real documents, alone, in retrieval chains and behind a retriever."""
+"""SpecPrefillDocumentCompressor on documents, alone and in a retrieval chain."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
-from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_langchain import SpecPrefillDocumentCompressor
-
-QUERY = "Who discovered the element polonium?"
-NEEDLE = "The element polonium was discovered by Marie and Pierre Curie in July 1898."
-
-
-def make_documents(count: int = 6, needle_in: int = 3) -> list[Document]:
-    documents = []
-    for i in range(count):
-        notes = [f"Note {n} on gardens and harbours says that nothing of interest happened in {1700 + n}." for n in range(12)]
-        notes[6:6] = [NEEDLE] if i == needle_in else []
-        documents.append(Document(" ".join(notes), id=f"d{i}", metadata={"title": f"Chapter {i}", "pages": [i, i + 1]}))
-    return documents
+from tests.langchain.retrieved import NEEDLE, QUERY, Overlap, joined, make_documents
 
 
 @pytest.fixture
@@ -168,22 +154,6 @@ def test_no_document_is_lost_moved_or_changed_beside_its_text(
         assert {**now.metadata, "specprefill": None} == {**was.metadata, "specprefill": None}
 
 
-class Overlap(BaseRetriever):
-    """Ranks documents by the words that they share with the query."""
-
-    documents: list[Document]
-    k: int = 4
-
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None) -> list[Document]:
-        words = set(query.lower().split())
-        ranked = sorted(self.documents, key=lambda document: -len(words & set(document.page_content.lower().split())))
-        return ranked[: k or self.k]
-
-
-def joined(documents: Sequence[Document]) -> str:
-    return "\n\n".join(document.page_content for document in documents)
-
-
 async def test_it_shortens_the_context_of_a_retrieval_chain(make: Callable[..., SpecPrefillDocumentCompressor], model: Any) -> None:
     compressor, retriever = make(), Overlap(documents=make_documents())
 
@@ -207,40 +177,3 @@ async def test_it_shortens_the_context_of_a_retrieval_chain(make: Callable[..., 
     assert first == second
     assert NEEDLE in first[0]
     assert len(first[0]) < 0.5 * len(joined(retriever.invoke(QUERY)))
-
-
-classic = pytest.importorskip("langchain_classic.retrievers", reason="langchain-classic, which holds the retriever, is not installed")
-
-
-class Compressed(classic.ContextualCompressionRetriever):  # type: ignore[name-defined,misc]
-    """The retriever of LangChain that compresses, with the number of documents as a setting of its own."""
-
-    def __init__(self, documents: list[Document], compressor: SpecPrefillDocumentCompressor, k: int = 4) -> None:
-        super().__init__(base_compressor=compressor, base_retriever=Overlap(documents=documents, k=k))
-
-
-async def test_a_retriever_gives_compressed_documents(make: Callable[..., SpecPrefillDocumentCompressor]) -> None:
-    retriever = Compressed(make_documents(), make())
-    found = retriever.invoke(QUERY)
-    assert found == await retriever.ainvoke(QUERY)
-    assert NEEDLE in joined(found)
-    assert all("specprefill" in document.metadata for document in found)
-
-
-class TestStandardRetriever(RetrieversIntegrationTests):
-    """LangChain's own suite, on a retriever whose documents are compressed."""
-
-    @property
-    def retriever_constructor(self) -> type[BaseRetriever]:
-        return Compressed
-
-    @property
-    def retriever_constructor_params(self) -> dict[str, Any]:
-        config = CompressionConfig(scorer="bm25", min_tokens=0, min_result_tokens=0, keep_ratio=0.3, target_tokenizer="o200k_base")
-        # The suite counts documents, so those of which nothing is kept stay.
-        compressor = SpecPrefillDocumentCompressor(compressor=Compressor(config=config, cache="memory"), drop_empty=False)
-        return {"documents": make_documents(), "compressor": compressor}
-
-    @property
-    def retriever_query_example(self) -> str:
-        return QUERY
