@@ -16,7 +16,7 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableBinding, RunnableLambda
 from langchain_core.tools import tool
 from langchain_deepseek import ChatDeepSeek
 from langchain_openai.chat_models.base import OpenAIInvalidRequestError
@@ -160,7 +160,11 @@ def test_deepseek_alone_drops_the_reasoning_and_is_refused(deepseek: Callable[..
     history = [question, called, ToolMessage("At 7:30.", tool_call_id=called.tool_calls[0]["id"])]
     with pytest.raises(OpenAIInvalidRequestError, match=MISSING_REASONING):
         thinking.bind_tools([timetable]).invoke(history)
-    assert ChatSpecPrefill(inner=thinking, compressor=chat.compressor).bind_tools([timetable]).invoke(history).content == ANSWER
+    wrapped = (
+        ChatSpecPrefill(inner=thinking, compressor=chat.compressor).bind_tools([timetable]),
+        ChatSpecPrefill(inner=thinking.bind_tools([timetable]), compressor=chat.compressor),
+    )
+    assert [model.invoke(history).content for model in wrapped] == [ANSWER, ANSWER]
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
@@ -273,7 +277,8 @@ def test_what_is_bound_to_the_model_inside_goes_out_with_every_call(
         """Prices of tickets."""
         return "12"
 
-    bound = deepseek().bind_tools([timetable], tool_choice="timetable").bind(temperature=0.5, stop=["x"])
+    within = deepseek().bind_tools([timetable], tool_choice="timetable").bind(temperature=0.75, stop=["x"])
+    bound = RunnableBinding(bound=within, kwargs={"temperature": 0.5})
     chat = ChatSpecPrefill(inner=bound, compressor=compressor)
     assert chat.invoke("Hello").tool_calls[0]["name"] == "timetable"
     assert list(chat.stream("Hello"))
@@ -542,6 +547,44 @@ class NoStream(BaseChatModel):
 
     def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Any:
         return RunnableLambda(lambda prompt: self.invoke(prompt))
+
+
+class Marking(NoStream):
+    """Streams chunks with the positions given."""
+
+    positions: list[Any]
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for n, position in enumerate(self.positions):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=f"{n} ", chunk_position=position, response_metadata={"n": position}))
+
+
+@pytest.mark.parametrize(
+    ("positions", "texts"),
+    [
+        ([None, "last"], ["0 ", "1 "]),
+        ([None, None], ["0 ", "1 ", ""]),
+        ([None, "last", None], ["0 ", "1 ", "2 ", ""]),
+        (["last", "last"], ["0 ", "1 "]),
+    ],
+)
+async def test_the_figures_come_once_and_last_wherever_a_model_says_that_its_stream_ends(
+    compressor: Compressor, positions: list[Any], texts: list[str]
+) -> None:
+    chat = ChatSpecPrefill(inner=Marking(positions=positions), compressor=compressor)
+    for chunks in (list(chat.stream("Count")), [chunk async for chunk in chat.astream("Count")]):
+        assert [chunk.content for chunk in chunks] == texts
+        assert ["specprefill" in chunk.response_metadata for chunk in chunks] == [False] * (len(texts) - 1) + [True]
+        assert [chunk.response_metadata["n"] for chunk in chunks if "n" in chunk.response_metadata] == positions
+        assert chunks[-1].chunk_position == "last"
+
+
+def test_a_stream_of_nothing_is_the_error_that_it_is_without_compression(compressor: Compressor) -> None:
+    for model in (Marking(positions=[]), ChatSpecPrefill(inner=Marking(positions=[]), compressor=compressor)):
+        with pytest.raises(ValueError, match="No generation chunks were returned"):
+            list(model.stream("Count"))
 
 
 class Telling(NoStream):
