@@ -36,6 +36,8 @@ TINY = Sizes(
     steps=4,
     step_tokens=120,
     step_repeats=2,
+    middleware_messages=9,
+    middleware_repeats=2,
 )
 
 
@@ -77,6 +79,9 @@ def test_every_part_runs_and_is_stored(
     assert set(parts["steps"]["step_ms"]) == set(parts["steps"]["scorer_ms"]) == {"2", "3", "4"}
     assert parts["steps"]["late_over_early"]["step"]["2"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert all(len(taken) == TINY.step_repeats and min(taken) > 0 for taken in parts["steps"]["seconds"]["scorer"].values())
+    assert set(parts["middleware"]["ms"]) == {"held", "read_back"}
+    assert (parts["middleware"]["messages"], parts["middleware"]["outputs"]) == (9, 4)
+    assert parts["middleware"]["chars_sent"] < parts["middleware"]["chars"]
     assert printed.out.count("**") == 2 * len(PARTS), "one titled table a part"
 
 

@@ -4,7 +4,8 @@
 
 Parts: `build` (index against forward passes), `questions` (new and repeated over cached contexts), `outside` (all but
 draft and tokenizer), `growth` (memory and time by length), and on request `threads`, `windows`, `splitting` (units of
-generated texts of every content kind, without any draft) and `steps` (an agent loop, late steps against early ones).
+generated texts of every content kind, without any draft), `steps` (an agent loop, late steps against early ones) and
+`middleware` (what LangChain's middleware adds to a call at which nothing is new).
 Ratios are taken between variants that were run in turn, in one process, on text of the same kind: the Python standard
 library's own.
 """
@@ -23,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import git_commit, machine_kind, shown_command, versions
-from benchmarks.speed import growth, outside, passes, questions, report, splitting, steps
+from benchmarks.speed import growth, middleware, outside, passes, questions, report, splitting, steps
 from benchmarks.speed.plan import QUICK, Sizes, Subject
 from specprefill_agents import SpecPrefillError
 from specprefill_agents.draft.loading import choose_device, choose_dtype, set_threads
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Subject], dict[str, Any]]] = {
     "windows": passes.windows,
     "splitting": splitting.splitting,
     "steps": steps.steps,
+    "middleware": middleware.middleware,
 }
 DEFAULT_PARTS = ("build", "questions", "outside", "growth")
 

@@ -35,6 +35,8 @@ class Sizes:
     steps: int = 40
     step_tokens: int = 2_000
     step_repeats: int = 5
+    middleware_messages: int = 200
+    middleware_repeats: int = 50
 
 
 QUICK = Sizes(
@@ -52,6 +54,8 @@ QUICK = Sizes(
     steps=6,
     step_tokens=200,
     step_repeats=2,
+    middleware_messages=20,
+    middleware_repeats=2,
 )
 
 

@@ -90,6 +90,12 @@ def _steps(part: Mapping[str, Any]) -> str:
     return _titled(f"Steps of a loop of {part['steps']} outputs of {part['tokens']} tokens each, scorer {part['scorer']}", head, rows)
 
 
+def _middleware(part: Mapping[str, Any]) -> str:
+    rows = [[name.replace("_", " "), ms] for name, ms in part["ms"].items()]
+    title = f"Middleware, nothing new at {part['messages']} messages with {part['outputs']} tool outputs of {part['chars']} characters"
+    return _titled(title, ["session", "ms a call"], rows)
+
+
 def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
     def shown(part: Mapping[str, Any]) -> str:
         rates = part["tokens_per_s"]
@@ -107,6 +113,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "windows": _rates("window tokens"),
     "splitting": _splitting,
     "steps": _steps,
+    "middleware": _middleware,
 }
 
 

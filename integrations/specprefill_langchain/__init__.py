@@ -12,6 +12,8 @@ from specprefill_agents.errors import missing_extra
 
 if TYPE_CHECKING:
     from specprefill_langchain.chat_local import ChatLocal
+    from specprefill_langchain.chat_model import ChatSpecPrefill
+    from specprefill_langchain.documents import SpecPrefillDocumentCompressor
     from specprefill_langchain.expanding import expand_tool
     from specprefill_langchain.metering import Meter
     from specprefill_langchain.middleware import SpecPrefillMiddleware
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ChatLocal": "chat_local",
+    "ChatSpecPrefill": "chat_model",
     "Meter": "metering",
     "PromptCompressor": "runnable",
+    "SpecPrefillDocumentCompressor": "documents",
     "SpecPrefillMiddleware": "middleware",
     "StepReport": "step",
     "expand_tool": "expanding",
@@ -36,7 +40,16 @@ _EXTRAS = {
 }
 """Which extra brings a package that a module here imports."""
 
-__all__ = ["ChatLocal", "Meter", "PromptCompressor", "SpecPrefillMiddleware", "StepReport", "expand_tool"]
+__all__ = [
+    "ChatLocal",
+    "ChatSpecPrefill",
+    "Meter",
+    "PromptCompressor",
+    "SpecPrefillDocumentCompressor",
+    "SpecPrefillMiddleware",
+    "StepReport",
+    "expand_tool",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.metering import Metered, meter_for
+from specprefill_langchain.remembering import Remembered, Replay
 from specprefill_langchain.shadow import is_shadowed, next_action
 from specprefill_langchain.step import StepReport, compress_step, failed, model_name
 
@@ -71,6 +72,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         self.tools = [expand_tool(compressor)] if compressor.originals else []
         self._on_step = on_step
         self._meter = meter_for(ledger, compressor.counter) if ledger is not None or on_step is not None else None
+        self._remembered = Remembered()
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-middleware")
         # Apart, so that accounting for one conversation does not wait until the outputs of another are scored.
         self._accountant = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-ledger")
@@ -124,14 +126,20 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         """What to send, and the decisions that the request's state does not hold yet."""
         known = cast("Mapping[str, Any]", request.state.get(STATE_FIELD) or {})
         place = place_of(ensure_config(), known, request.messages)
-        session = self._continued(known)
-        if session is None:
-            known, session = {}, self.compressor.session(place.name)
+        replay = self._remembered.take(place.id, known)
+        if replay is None:
+            session = self._continued(known)
+            if session is None:
+                known, session = {}, self.compressor.session(place.name)
+            replay = Replay(session)
+        session = replay.session
         session.model_id = model_name(request.model)
-        step = replace(compress_step(self.compressor, session, request.messages), conversation_id=place.id)
+        step = replace(compress_step(self.compressor, replay, request.messages), conversation_id=place.id)
         if self._meter:
             step = self._looked_at(_placed(step, request, place, session))
-        update = _new_decisions(known, session)
+        data = session.to_dict()
+        self._remembered.keep(place.id, replay, data)
+        update = _new_decisions(known, data)
         return step, {**update, "run": place.run} if update and place.run else update
 
     def _looked_at(self, step: StepReport) -> StepReport:
@@ -190,13 +198,12 @@ def _as_sent(request: ModelRequest[ContextT], step: StepReport) -> ModelRequest[
     return request.override(messages=cast("list[AnyMessage]", list(step.sent)))
 
 
-def _new_decisions(known: Mapping[str, Any], session: Session) -> dict[str, Any]:
-    """What to write into the state field; empty when it holds the session and every decision of it already."""
-    data = session.to_dict()
-    is_new = any(data[name] != known.get(name) for name in ("fingerprint", "generation"))
-    if not is_new:
-        data["decisions"] = {key: row for key, row in data["decisions"].items() if key not in known["decisions"]}
-    return data if data["decisions"] or is_new else {}
+def _new_decisions(known: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What to write of a session's `data` into the state field; empty when that holds the session and its every decision."""
+    if any(data[name] != known.get(name) for name in ("fingerprint", "generation")):
+        return dict(data)
+    new = {key: row for key, row in data["decisions"].items() if key not in known["decisions"]}
+    return {**data, "decisions": new} if new else {}
 
 
 def _with_update(response: ModelResponse[ResponseT], update: dict[str, Any]) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
@@ -14,11 +12,9 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor, run_in_ex
 from typing_extensions import override
 
 from specprefill_agents.compressor import Compressor
-from specprefill_agents.session import Session
 from specprefill_langchain.conversations import conversation_id
+from specprefill_langchain.sessions import MAX_SESSIONS, Sessions
 from specprefill_langchain.step import compress_step
-
-MAX_SESSIONS = 256
 
 
 class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
@@ -43,7 +39,7 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
         self.compressor = compressor
         self.query = query
         self.name = name
-        self._sessions = _Sessions(compressor, max_sessions, model_id)
+        self._sessions = Sessions(compressor, max_sessions, model_id)
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-runnable")
 
     @property
@@ -93,29 +89,3 @@ def _messages(prompt: Any) -> list[BaseMessage] | None:
         return convert_to_messages(prompt)
     except (ValueError, NotImplementedError):
         return None
-
-
-class _Sessions:
-    """The sessions of the conversations used last; a call that names none gets one of its own."""
-
-    def __init__(self, compressor: Compressor, limit: int, model_id: str | None) -> None:
-        self._compressor = compressor
-        self._limit = limit
-        self._model_id = model_id
-        self._held: OrderedDict[str, Session] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, name: str | None) -> Session:
-        if name is None:
-            return self._new("")
-        with self._lock:
-            session = self._held.pop(name, None) or self._new(name)
-            self._held[name] = session
-            while len(self._held) > self._limit:
-                self._held.popitem(last=False)
-            return session
-
-    def _new(self, name: str) -> Session:
-        session = self._compressor.session(name)
-        session.model_id = self._model_id
-        return session

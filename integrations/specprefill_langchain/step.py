@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.tools import BaseTool
@@ -16,7 +16,7 @@ from langchain_core.tools import BaseTool
 from specprefill_agents.accounting.tracking import PrefixReport
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import SpecPrefillError
-from specprefill_agents.session import Session, Turn
+from specprefill_agents.session import Turn
 from specprefill_agents.types import CompressionResult, Usage
 from specprefill_langchain.messages import put_back, rounds
 
@@ -45,7 +45,15 @@ class StepReport:
     prefix: PrefixReport | None = None
 
 
-def compress_step(compressor: Compressor, session: Session, messages: Sequence[BaseMessage], query: str | None = None) -> StepReport:
+class Steps(Protocol):
+    """A session, or what stands for one."""
+
+    def steps(self, turns: Sequence[Turn]) -> list[CompressionResult]:
+        """As `Session.steps`."""
+        ...
+
+
+def compress_step(compressor: Compressor, session: Steps, messages: Sequence[BaseMessage], query: str | None = None) -> StepReport:
     """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
 
     Raises only where `compressor.config.on_error` is "raise".

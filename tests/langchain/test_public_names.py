@@ -26,7 +26,9 @@ def test_importing_it_loads_no_framework_and_no_model_library() -> None:
     assert run(code) == "[]"
 
 
-@pytest.mark.parametrize("name", ["Meter", "PromptCompressor", "SpecPrefillMiddleware", "StepReport"])
+@pytest.mark.parametrize(
+    "name", ["ChatSpecPrefill", "Meter", "PromptCompressor", "SpecPrefillDocumentCompressor", "SpecPrefillMiddleware", "StepReport"]
+)
 def test_a_name_does_not_load_torch(name: str) -> None:
     assert run(f"import sys; from specprefill_langchain import {name}; print('torch' in sys.modules)") == "False"
 
