@@ -26,6 +26,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.metering import Metered, meter_for
+from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.remembering import Remembered, Replay
 from specprefill_langchain.shadow import is_shadowed, next_action
 from specprefill_langchain.step import StepReport, compress_step, failed, model_name
@@ -60,6 +61,8 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
 
     Under guardrails with `drift.action_floor`, the model is asked a second time with the uncompressed messages on the sampled
     share of steps, and both next actions are compared. That call is paid for, and not in the ledger.
+
+    A ChatDeepSeek sends the `reasoning_content` of turns that called tools back as it was received, as `ChatSpecPrefill` says.
     """
 
     state_schema = SpecPrefillState
@@ -84,6 +87,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         handler: Callable[[ModelRequest[ContextT]], ModelResponse[ResponseT]],
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
         """Call the model with the compressed messages, and keep what was decided."""
+        request = _sending_reasoning(request)
         step, update = self._compress(request)
         sent = _as_sent(request, step)
         response = handler(sent)
@@ -102,6 +106,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         handler: Callable[[ModelRequest[ContextT]], Awaitable[ModelResponse[ResponseT]]],
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
         """As `wrap_model_call`, with the work done in two worker threads of this instance."""
+        request = _sending_reasoning(request)
         step, update = await run_in_executor(self._worker, self._compress, request)
         sent = _as_sent(request, step)
         response = await handler(sent)
@@ -189,6 +194,12 @@ def _placed(step: StepReport, request: ModelRequest[Any], place: Place, session:
         is_named=not place.run,
         arm=session.arm,
     )
+
+
+def _sending_reasoning(request: ModelRequest[ContextT]) -> ModelRequest[ContextT]:
+    """The request; to a ChatDeepSeek, which drops the reasoning of turns that called tools, it goes with that reasoning."""
+    model = sending_reasoning(request.model)
+    return request if model is request.model else request.override(model=model)
 
 
 def _as_sent(request: ModelRequest[ContextT], step: StepReport) -> ModelRequest[ContextT]:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from specprefill_agents import Compressor, SpecPrefillError
 from specprefill_agents.session import Session
-from specprefill_langchain import ChatSpecPrefill, PromptCompressor
+from specprefill_langchain import ChatSpecPrefill, PromptCompressor, SpecPrefillMiddleware
 from tests.langchain.openai_server import ANSWER, MISSING_REASONING, THOUGHTS, Recorded, serving
 
 FIGURES = {"original_tokens", "kept_tokens", "scorer_ms", "cache_hits", "fallback_reason", "note"}
@@ -148,6 +148,23 @@ def test_each_step_of_an_agent_extends_the_request_before_it(
     assert len(outputs[0]) < 0.5 * len(timetable.invoke({"page": 4, "town": "Basel"}))
     calls = [message for message in server.messages() if message.get("tool_calls")]
     assert [message.get("reasoning_content") for message in calls] == [THOUGHTS if thinking == "enabled" else None] * 4
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_the_middleware_sends_deepseeks_reasoning_back_too(
+    deepseek: Callable[..., ChatDeepSeek], compressor: Compressor, server: Recorded, way: str
+) -> None:
+    model = deepseek(extra_body={"thinking": {"type": "enabled"}})
+    agent = create_agent(model, [timetable], middleware=[SpecPrefillMiddleware(compressor)])
+    asked: Any = {"messages": [HumanMessage("When does the train to 'Basel' leave, in 4 steps?")]}
+    _ = agent.invoke(asked) if way == "invoke" else asyncio.run(agent.ainvoke(asked))
+    assert len(server.bodies) == 5
+    calls = [message for message in server.messages() if message.get("tool_calls")]
+    assert [message.get("reasoning_content") for message in calls] == [THOUGHTS] * 4
+    for earlier, later in itertools.pairwise(server.requests):
+        assert later["messages"][: len(earlier["messages"])] == earlier["messages"]
+    outputs = [message["content"] for message in server.messages() if message["role"] == "tool"]
+    assert len(outputs[0]) < 0.5 * len(timetable.invoke({"page": 4, "town": "Basel"}))
 
 
 def test_deepseek_alone_drops_the_reasoning_and_is_refused(deepseek: Callable[..., ChatDeepSeek], chat: ChatSpecPrefill) -> None:
