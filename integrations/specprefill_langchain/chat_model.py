@@ -195,7 +195,7 @@ class ChatSpecPrefill(BaseChatModel):
             yield ready
 
     def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
-        session = self._sessions.get(conversation_id(call.config))
+        session = self._sessions.get(conversation_id(call.config), messages)
         step = compress_step(self.compressor, session, messages, self.query)
         return list(step.sent), figures_of(step.result.usage)
 

@@ -37,7 +37,7 @@ def place_of(config: Mapping[str, Any], known: Mapping[str, Any], messages: Sequ
     if named is not None and not _is_nested(config):
         return Place(named)
     # From the content, so that an experiment puts the same conversation into the same arm in every run.
-    name = known.get("conversation_id") or "/".join(filter(None, [named, _digest(messages)]))
+    name = known.get("conversation_id") or "/".join(filter(None, [named, name_of(messages)]))
     return Place(str(name), str(known.get("run") or uuid.uuid4().hex[:8]))
 
 
@@ -49,6 +49,7 @@ def _is_nested(config: Mapping[str, Any]) -> bool:
     return "|" in str((config.get("configurable") or {}).get("checkpoint_ns") or "")
 
 
-def _digest(messages: Sequence[BaseMessage]) -> str:
-    first = str(messages[0].content) if messages else ""
+def name_of(messages: Sequence[BaseMessage]) -> str:
+    """What a conversation is called that nobody named: a digest of what it begins with after the system prompt, the same in every run."""
+    first = next((str(message.content) for message in messages if message.type != "system"), "")
     return hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:12]

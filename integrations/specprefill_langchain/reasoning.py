@@ -19,7 +19,7 @@ DEEPSEEK = "chat-deepseek"
 
 def sending_reasoning(model: BaseChatModel) -> BaseChatModel:
     """`model`; where it is a ChatDeepSeek, its twin with the same clients that sends `reasoning_content` back."""
-    if model._llm_type != DEEPSEEK or isinstance(model, _SendsReasoning):
+    if getattr(model, "_llm_type", None) != DEEPSEEK or isinstance(model, _SendsReasoning):
         return model
     twin = model.model_copy()
     # A copy with another class keeps clients, subclass and private state as they are; building anew would not.

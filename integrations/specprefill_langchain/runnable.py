@@ -74,7 +74,7 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
         return await run_in_executor(self._worker, self._compress, prompt, run_manager, config)
 
     def _sent(self, messages: list[BaseMessage], config: RunnableConfig) -> list[BaseMessage]:
-        session = self._sessions.get(conversation_id(config))
+        session = self._sessions.get(conversation_id(config), messages)
         return list(compress_step(self.compressor, session, messages, self.query).sent)
 
 

@@ -1,38 +1,94 @@
-"""The conversations that a compressor remembers where no state of an agent does: bounded, the ones used last."""
+"""The conversations that a compressor remembers where no state of an agent does: bounded, the ones used last.
+
+A conversation that no config names is known by its turns: a call that begins with all turns of an earlier one goes on with
+that one's decisions. They are those that its messages alone would lead to, so this saves work, and changes no byte.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from langchain_core.messages import BaseMessage
 
 from specprefill_agents.compressor import Compressor
-from specprefill_agents.session import Session
+from specprefill_agents.session import Session, Turn
+from specprefill_agents.types import CompressionResult
+from specprefill_langchain.conversations import name_of
+from specprefill_langchain.step import Steps
 
 MAX_SESSIONS = 256
 
+Key = TypeVar("Key")
+
 
 class Sessions:
-    """The sessions of the conversations used last; a call that names none gets one of its own."""
+    """The sessions of the conversations used last, `limit` of those with a name and as many of the others."""
 
     def __init__(self, compressor: Compressor, limit: int, model_id: str | None) -> None:
         self._compressor = compressor
         self._limit = limit
         self._model_id = model_id
-        self._held: OrderedDict[str, Session] = OrderedDict()
+        self._named: OrderedDict[str, Session] = OrderedDict()
+        self._others: OrderedDict[int, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: str | None) -> Session:
-        """The session of the conversation `name`."""
+    def get(self, name: str | None, messages: Sequence[BaseMessage]) -> Steps:
+        """What steps through the conversation `name`; where it has none, through the one that `messages` go on with."""
         if name is None:
-            return self._new("")
+            return _Unnamed(self, name_of(messages))
         with self._lock:
-            session = self._held.pop(name, None) or self._new(name)
-            self._held[name] = session
-            while len(self._held) > self._limit:
-                self._held.popitem(last=False)
+            session = self._named.pop(name, None) or self.new(name)
+            _hold(self._named, name, session, self._limit)
             return session
 
-    def _new(self, name: str) -> Session:
+    def new(self, name: str) -> Session:
+        """A session that has decided nothing."""
         session = self._compressor.session(name)
         session.model_id = self._model_id
         return session
+
+    def take(self, beginnings: Sequence[int]) -> Session | None:
+        """The session that left the longest of these beginnings; nobody else gets it until it is kept again."""
+        with self._lock:
+            found = next((beginning for beginning in reversed(beginnings) if beginning in self._others), None)
+            return None if found is None else self._others.pop(found)
+
+    def keep(self, beginning: int, session: Session) -> None:
+        """Hold a session that has come so far."""
+        with self._lock:
+            _hold(self._others, beginning, session, self._limit)
+
+
+class _Unnamed:
+    """A conversation that no config names."""
+
+    def __init__(self, sessions: Sessions, name: str) -> None:
+        self._sessions = sessions
+        self._name = name
+
+    def steps(self, turns: Sequence[Turn]) -> list[CompressionResult]:
+        """As `Session.steps`."""
+        beginnings = list(_beginnings(self._name, turns))
+        session = self._sessions.take(beginnings) or self._sessions.new(self._name)
+        results = session.steps(turns)
+        if beginnings:
+            self._sessions.keep(beginnings[-1], session)
+        return results
+
+
+def _beginnings(name: str, turns: Sequence[Turn]) -> Iterator[int]:
+    """What stands in this process for the first turn, for the first two, and so on, of a conversation that begins with `name`."""
+    so_far = hash(name)
+    for turn in turns:
+        so_far = hash((so_far, turn))
+        yield so_far
+
+
+def _hold(held: OrderedDict[Key, Session], key: Key, session: Session, limit: int) -> None:
+    held[key] = session
+    held.move_to_end(key)
+    while len(held) > limit:
+        held.popitem(last=False)

@@ -140,6 +140,33 @@ def test_only_the_conversations_used_last_are_remembered(lexical: Callable[..., 
     assert opened == ["a", "b", "c", "b"]
 
 
+def test_a_conversation_that_nobody_named_goes_on_where_it_was_and_its_branches_begin_there(
+    lexical: Callable[..., Compressor], monkeypatch: pytest.MonkeyPatch, wire: Callable[[Any], bytes]
+) -> None:
+    compressor = lexical(keep_ratio=0.2)
+    runnable = PromptCompressor(compressor)
+    compressed: list[int] = []
+    compress = compressor.compress
+    monkeypatch.setattr(compressor, "compress", lambda segments, query: compressed.append(len(segments)) or compress(segments, query))
+    for steps in (1, 2, 3, 3):
+        runnable.invoke(conversation(steps))
+    assert compressed == [1, 1, 1], "each output once, and nothing for a call that is made again"
+    whole = conversation(5)
+    branch = [*whole[:5], *whole[7:]]
+    assert wire(runnable.invoke(whole)) == wire(PromptCompressor(lexical(keep_ratio=0.2)).invoke(whole))
+    assert wire(runnable.invoke(branch)) == wire(PromptCompressor(lexical(keep_ratio=0.2)).invoke(branch))
+
+
+def test_conversations_that_nobody_named_do_not_share_what_they_decided(
+    lexical: Callable[..., Compressor], wire: Callable[[Any], bytes]
+) -> None:
+    runnable = PromptCompressor(lexical(keep_ratio=0.2))
+    one, other = conversation(2), conversation(2)
+    other[0] = HumanMessage("Which entry has the number 1-33?")
+    runnable.invoke(one)
+    assert wire(runnable.invoke(other)) == wire(PromptCompressor(lexical(keep_ratio=0.2)).invoke(other))
+
+
 def test_a_query_of_ones_own_decides_what_is_kept(lexical: Callable[..., Compressor]) -> None:
     runnable = PromptCompressor(lexical(keep_ratio=0.1), query="entry 0-31")
     sent = runnable.invoke(conversation())
