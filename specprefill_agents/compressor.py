@@ -166,7 +166,8 @@ class Compressor:
         key = content_name(self.fingerprint, query, *(one.segment.text for one in found))
         refused = self.guard.why_not(total, self._chooser.expected_tokens(found), key)
         if refused:
-            return _all_whole(segments, whole, refused.reason, fallback=refused.reason if refused.is_failure else None)
+            all_whole = _all_whole(segments, whole, refused.reason, fallback=refused.reason if refused.is_failure else None)
+            return replace(all_whole, is_refused=True)
         if isinstance(self._scorer, LazyScorer):
             self._scorer.load()  # once, and neither scorer time nor under its time limit
         started = time.perf_counter()
@@ -290,16 +291,11 @@ def _originals(given: Originals | None, cache: ScoreCache | Literal["disk", "mem
 
 
 def _all_whole(
-    segments: Sequence[Segment],
-    whole: Sequence[CompressedSegment],
-    reason: str,
-    scorer_ms: float = 0.0,
-    cache_hits: int = 0,
-    fallback: str | None = None,
+    segments: Sequence[Segment], whole: Sequence[CompressedSegment], reason: str, fallback: str | None = None
 ) -> CompressionResult:
     """Every segment unchanged, for its own reason where it has one."""
     done = [sent_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
-    return _result(done, scorer_ms, cache_hits, fallback)
+    return _result(done, fallback=fallback)
 
 
 def _result(

@@ -147,7 +147,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class CompressionResult:
-    """One `CompressedSegment` per input segment, in the same order, and what the call cost."""
+    """One `CompressedSegment` per input segment, in the same order, and what the call cost.
+
+    `is_refused` tells that guardrails let nothing be scored; the segments say why.
+    """
 
     segments: tuple[CompressedSegment, ...]
     usage: Usage = field(default_factory=Usage)
+    is_refused: bool = False

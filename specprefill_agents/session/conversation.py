@@ -123,18 +123,19 @@ class Session:
 
     def _frozen(self, view: View, turn: Turn, whole: Sequence[CompressedSegment]) -> tuple[CompressedSegment, ...]:
         """What is sent of a turn that failed: what was sent of it before, and the rest whole from now on."""
+        first = len(view.shown)
         for segment, decided in zip(turn.segments, whole, strict=True):
             key = self._key(segment)
             found = self._decisions.find(key, view.names) or self._decisions.add(key, replace(decided, text=""))
             view.add(Shown(found.name, segment, self._restored(found, segment, view)))
-        return tuple(shown.decided for shown in view.shown[-len(whole) :])
+        return tuple(shown.decided for shown in view.shown[first:])
 
     def _decide(self, view: View, turn: Turn) -> CompressionResult:
         keys = [self._key(segment) for segment in turn.segments]
         new = self._new(view, turn.segments, keys)
         made = self._made(tuple(new.values()), turn.query) if new else CompressionResult(())
         usage, plain = made.usage, dict(zip(new, made.segments, strict=True))
-        is_plain = usage.fallback_reason is not None or self.arm == "control" or self._compressor.is_off
+        is_plain = usage.fallback_reason is not None or made.is_refused or self.arm == "control" or self._compressor.is_off
         recall = None if is_plain else Recall(self._compressor, tuple(new.values()), usage.original_tokens, turn.query)
         first = len(view.shown)
         for key, segment in zip(keys, turn.segments, strict=True):

@@ -91,6 +91,18 @@ def test_a_step_with_more_tokens_than_allowed_passes_whole() -> None:
     assert result.usage.fallback_reason is None
 
 
+def test_what_is_not_to_be_scored_is_not_scored_for_recall_either() -> None:
+    scorer = Failing(0)
+    made = guarded(scorer, limits=StepLimits(max_step_tokens=2_000))
+    session = made.session("c")
+    first, long = Segment(LOG, id="a"), Segment(3 * LOG, id="b")
+    assert session.step([first], QUERY).segments[0].outcome == "compressed"
+    asked = scorer.asked
+    result = session.step([first, long], "entry 7")
+    assert result.segments[1].text == long.text
+    assert scorer.asked == asked
+
+
 def test_after_so_many_failures_in_a_row_the_scorer_is_left_alone_and_the_record_says_so() -> None:
     scorer, records = Failing(10), Records()
     made = guarded(scorer, audit=records, breaker=BreakerSettings(failures=3, cooldown_s=3600))
