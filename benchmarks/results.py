@@ -58,11 +58,17 @@ class Results:
 
     def save(self, file: Path) -> None:
         """Write the file in one step, so that an interruption leaves the old one."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        document = {"schema": SCHEMA, **self.conditions, "cells": [asdict(cell) for cell in self.cells]}
-        written = file.with_name(f".{file.name}.part")
-        written.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        written.replace(file)
+        write_rows({"schema": SCHEMA, **self.conditions}, "cells", [asdict(cell) for cell in self.cells], file)
+
+
+def write_rows(head: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Write `head` and its list `name` as one JSON object, a line for each row, in one step."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    begun = json.dumps({**head, name: []}, indent=1, ensure_ascii=False)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    written = file.with_name(f".{file.name}.part")
+    written.write_text(begun.replace(f'"{name}": []', f'"{name}": [\n{lines}\n ]') + "\n", encoding="utf-8")
+    written.replace(file)
 
 
 def load(file: Path) -> Results:

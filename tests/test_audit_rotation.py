@@ -198,7 +198,7 @@ def test_a_file_that_was_removed_is_made_again_with_the_settings(tmp_path: Path)
 def test_a_file_that_was_set_aside_while_its_lock_was_asked_for_is_not_set_aside_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fcntl = pytest.importorskip("fcntl")
+    fcntl = pytest.importorskip("fcntl", reason="this system has no flock")
     path, flock = tmp_path / "audit.jsonl", fcntl.flock
     one, other = (RotatingLines(path, 100, keep=9) for _ in range(2))
     one.append("a" * 80)

@@ -23,6 +23,11 @@ from specprefill_langchain.demo.task import FACTS, QUESTION, check_facts, script
 from specprefill_langchain.demo.tools import TOOLS, grep, help_topic, read_file
 from tests.demo_runs import SATURDAY, Writer, watch, writer
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 
 @pytest.fixture(scope="module")
 def example() -> tuple[Played, str, Writer]:
@@ -184,6 +189,5 @@ def test_the_command_starts_the_installed_demo_with_its_settings(monkeypatch: py
 
 
 def test_the_distribution_declares_the_demo(repository: Any) -> None:
-    tomllib = pytest.importorskip("tomllib")
     declared = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
     assert declared["project"]["entry-points"][verb.GROUP] == {verb.DEMO: "specprefill_langchain.demo:run"}

@@ -11,7 +11,6 @@ because of a gap is not in these figures.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from benchmarks.loops.requests import turns
 from benchmarks.loops.tools import Schema, expand_schema, schemas_for
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
+from benchmarks.results import write_rows
 from benchmarks.settings import named, setting
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
@@ -168,18 +168,8 @@ def measure(plan: Plan, command: str, out: Path | None) -> dict[str, Any]:
             document["runs"] += bench.rows(name, run, schemas_for(run, every, plan.tools))
         print(f"{name}: {len(runs)} runs, {time.perf_counter() - started:.1f} s", file=sys.stderr)
         if out:
-            _save(document, out)
+            write_rows({**document, "runs": []}, "runs", document["runs"], out)
     return document
-
-
-def _save(document: Mapping[str, Any], out: Path) -> None:
-    """Written in one step, with a line for each run."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    head = json.dumps({**document, "runs": []}, indent=1, ensure_ascii=False)
-    runs = ",\n".join(f"  {json.dumps(run, ensure_ascii=False)}" for run in document["runs"])
-    written = out.with_name(f".{out.name}.part")
-    written.write_text(head.replace('"runs": []', f'"runs": [\n{runs}\n ]') + "\n", encoding="utf-8")
-    written.replace(out)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -59,7 +59,7 @@ def _fields(usage: object) -> Mapping[str, Any] | None:
     dump = getattr(usage, "model_dump", None)
     try:
         dumped = dump() if callable(dump) else None
-    except Exception:
+    except Exception:  # of a provider's own type: the reading says of which, and that it is no table
         return None
     return dumped if isinstance(dumped, Mapping) else None
 

@@ -115,12 +115,12 @@ def decided_from(row: Mapping[str, Any]) -> CompressedSegment:
     return CompressedSegment(
         text="",
         spans=spans_from(row["spans"]),
-        outcome=cast(Outcome, _one_of(row["outcome"], get_args(Outcome))),
+        outcome=cast(Outcome, one_of(row["outcome"], get_args(Outcome))),
         original_tokens=int(row["original_tokens"]),
         kept_tokens=int(row["kept_tokens"]),
         reason=str(row["reason"]),
-        marks=cast(MarkStyle, _one_of(row["marks"], get_args(MarkStyle))),
-        forms=tuple(cast(GapForm, _one_of(form, get_args(GapForm))) for form in row["forms"]),
+        marks=cast(MarkStyle, one_of(row["marks"], get_args(MarkStyle))),
+        forms=tuple(cast(GapForm, one_of(form, get_args(GapForm))) for form in row["forms"]),
         original_id=str(row["original_id"]),
         repeat=None if repeat is None else Repeat(str(repeat["source"]), _said(repeat, "label"), tuple(map(int, repeat["gaps"]))),
         recalled=tuple(Recalled(str(one["source"]), _said(one, "heading"), spans_from(one["spans"])) for one in row["recalled"]),
@@ -138,7 +138,7 @@ def spans_from(rows: Sequence[Sequence[Any]]) -> tuple[Span, ...]:
 
 def kind_from(row: Mapping[str, Any]) -> Kind:
     """The kind of a record's segment. Raises KeyError or ValueError."""
-    return cast(Kind, _one_of(row["kind"], get_args(Kind)))
+    return cast(Kind, one_of(row["kind"], get_args(Kind)))
 
 
 def segment_from(row: Mapping[str, Any]) -> Segment:
@@ -187,7 +187,8 @@ def _said(part: Mapping[str, Any], name: str) -> str:
     return str(part[name] if name in part else part[f"{name}_sha256"])
 
 
-def _one_of(value: Any, allowed: tuple[object, ...]) -> Any:
+def one_of(value: Any, allowed: tuple[object, ...]) -> Any:
+    """`value`; raises ValueError unless it is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"{value!r} is none of {allowed}")
     return value

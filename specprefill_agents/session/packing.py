@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast, get_args
 
+from specprefill_agents.observe.decisions import one_of, spans_from
 from specprefill_agents.types import CompressedSegment, GapForm, MarkStyle, Outcome, Recalled, Repeat, Span
 
 
@@ -28,13 +29,13 @@ def pack(decided: CompressedSegment) -> list[Any]:
 def unpack(row: Sequence[Any]) -> CompressedSegment:
     """The decision of a row, without its text. Raises TypeError or ValueError for a row that is none."""
     outcome, original, kept, reason, marks, spans, forms, original_id, repeat, recalled = row
-    _one_of(outcome, get_args(Outcome))
-    _one_of(marks, get_args(MarkStyle))
+    one_of(outcome, get_args(Outcome))
+    one_of(marks, get_args(MarkStyle))
     for form in forms:
-        _one_of(form, get_args(GapForm))
+        one_of(form, get_args(GapForm))
     return CompressedSegment(
         text="",
-        spans=_spans_from(spans),
+        spans=spans_from(spans),
         outcome=cast(Outcome, outcome),
         original_tokens=int(original),
         kept_tokens=int(kept),
@@ -54,22 +55,8 @@ def _repeat_from(row: Sequence[Any]) -> Repeat:
 
 def _recalled_from(row: Sequence[Any]) -> Recalled:
     source, heading, spans = row
-    return Recalled(str(source), str(heading), _spans_from(spans))
+    return Recalled(str(source), str(heading), spans_from(spans))
 
 
 def _spans_to(spans: Sequence[Span]) -> list[list[int]]:
     return [list(span) for span in spans]
-
-
-def _spans_from(rows: Sequence[Sequence[Any]]) -> tuple[Span, ...]:
-    """Spans; raises ValueError unless they are sorted and disjoint."""
-    spans = tuple((int(start), int(end)) for start, end in rows)
-    ends = [0, *(end for _, end in spans)]
-    if any(not before <= start < end for before, (start, end) in zip(ends, spans, strict=False)):
-        raise ValueError("spans must be sorted and disjoint")
-    return spans
-
-
-def _one_of(value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is none of {allowed}")

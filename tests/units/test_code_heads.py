@@ -112,7 +112,7 @@ def test_a_comment_above_an_else_does_not_part_it_from_the_if_in_long_code() -> 
     body = "".join(f"            self.value_{number} = compute_the_value(first, second, {number})\n" for number in range(80))
     text = (
         f"import os\n\n\ndef long(values, first, second):\n    for value in values:\n        if value:\n{body}"
-        f"        # TODO: decide\n        # elif value is None:\n        #     pass\n        else:\n{body.replace('value_', 'other_')}"
+        f"        # undecided yet\n        # elif value is None:\n        #     pass\n        else:\n{body.replace('value_', 'other_')}"
     )
     kept = kept_with(text, "self.other_41 =")
     assert kept.startswith("def long(values, first, second):\n    for value in values:\n        if value:\n")
