@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import data
+from benchmarks.loops.policies import View
+from benchmarks.loops.requests import Message
 
 
 def log(number: int, lines: int = 40) -> str:
@@ -56,3 +58,13 @@ def run(results: Sequence[str], **more: Any) -> data.Trajectory:
     made = row("run", results, **more)
     needed = tuple(data.NeededValue(one["value"], one["used_in_message"]) for one in made["needed_values"])
     return data.Trajectory("run", tuple(made["messages"]), needed, made["meta"].get("final_answer"))
+
+
+class Edited:
+    """A policy that does something to the whole list of messages."""
+
+    def __init__(self, edit: Callable[[list[Message]], list[Message]]) -> None:
+        self._edit = edit
+
+    def view(self, messages: Sequence[Message]) -> View:
+        return View(tuple(self._edit([dict(message) for message in messages])))

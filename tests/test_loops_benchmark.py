@@ -35,7 +35,7 @@ from specprefill_agents.accounting.tokens import FunctionCounter
 from specprefill_agents.accounting.wire import Measurer, tools_part
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_langchain.step import compress_step
-from tests.agent_runs import code, log, run
+from tests.agent_runs import Edited, code, log, run
 
 CHARS = FunctionCounter("chars", len)
 FLASH = price_of("deepseek-flash")
@@ -52,16 +52,6 @@ class Shortened:
         old = results_in(messages)
         sent = [{**m, "content": m["content"][: self._chars]} if i in old else m for i, m in enumerate(messages)]
         return View(tuple(sent), dict.fromkeys(old, ((0, self._chars),)))
-
-
-class Edited:
-    """Something done to the whole list of messages."""
-
-    def __init__(self, edit: Callable[[list[Message]], list[Message]]) -> None:
-        self._edit = edit
-
-    def view(self, messages: Sequence[Message]) -> View:
-        return View(tuple(self._edit([dict(message) for message in messages])))
 
 
 def replayed(policy: Policy, results: Sequence[str] = LOGS, **more: Any) -> Replay:

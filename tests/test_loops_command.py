@@ -13,7 +13,7 @@ from benchmarks.loops.policies import (
     Frozen,
 )
 from benchmarks.settings import setting
-from tests.agent_runs import log, row, write
+from tests.agent_runs import Edited, log, row, write
 
 LOGS = [log(number) for number in range(6)]
 
