@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import SpecPrefillError
 from specprefill_agents.prompt.decided import recalled_text
+from specprefill_agents.prompt.render import merge_spans
 from specprefill_agents.prompt.units import Layout
+from specprefill_agents.session.masks import mask_of, units_without
 from specprefill_agents.session.view import Shown, View
 from specprefill_agents.types import CompressedSegment, Recalled, Segment
 
@@ -103,7 +105,10 @@ class Recall:
     def _chosen(self, sources: Sequence[Shown], ranked: Sequence[NDArray[np.float64]], view: View) -> tuple[Recalled, ...]:
         """The best units that were left out and fit, by source in the order of the conversation."""
         layouts = [self._compressor.layout(shown.segment.text) for shown in sources]
-        hidden = [_hidden(layout, shown, view) for layout, shown in zip(layouts, sources, strict=True)]
+        hidden = [
+            units_without(mask_of(len(shown.segment.text), view.visible(shown)), layout)
+            for layout, shown in zip(layouts, sources, strict=True)
+        ]
         least = max(LEAST_PRIORITY, self._least_of_best(layouts, ranked))
         wanted = [
             _Omitted(source, int(unit), float(values[unit]))
@@ -141,17 +146,6 @@ class Recall:
         return self._compressor.counter.count(recalled_text(blank, view.text_of([part.source for part in recalled])))
 
 
-def _hidden(layout: Layout, shown: Shown, view: View) -> NDArray[np.bool_]:
-    """Which units (U,) of a segment cannot be read anywhere."""
-    mask = np.zeros(len(shown.segment.text) + 1, np.int64)
-    for start, end in view.visible(shown):
-        mask[start:end] = 1
-    seen = np.concatenate([[0], np.cumsum(mask)])
-    starts, ends = (np.array([getattr(unit, name) for unit in layout.units], np.intp) for name in ("start", "end"))
-    hidden: NDArray[np.bool_] = seen[ends] == seen[starts]
-    return hidden
-
-
 def _kept_now(layout: Layout, values: NDArray[np.float64], shown: Shown) -> NDArray[np.bool_]:
     """Which units (U,) would be kept of a segment if it were cut anew by these `values`, to about the length that was kept of it."""
     sizes = np.array([unit.end - unit.start for unit in layout.units], np.int64)
@@ -164,15 +158,10 @@ def _kept_now(layout: Layout, values: NDArray[np.float64], shown: Shown) -> NDAr
 
 def _recalled(compressor: Compressor, shown: Shown, layout: Layout, units: set[int], view: View) -> Recalled:
     """Units of a segment under their heading; what touches is one part."""
-    spans: list[tuple[int, int]] = []
-    for unit in (layout.units[index] for index in sorted(units)):
-        if spans and spans[-1][1] == unit.start:
-            spans[-1] = (spans[-1][0], unit.end)
-        else:
-            spans.append((unit.start, unit.end))
+    spans = merge_spans([(layout.units[index].start, layout.units[index].end) for index in sorted(units)])
     text = shown.segment.text
     first, last = (1 + text.count("\n", 0, at) for at in (spans[0][0], max(spans[-1][0], spans[-1][1] - 1)))
     original_id = shown.decided.original_id
     note = compressor.config.original_note.format(id=original_id) if original_id else ""
     heading = compressor.config.recall_mark.format(source=view.label(shown), first=first, last=last, original=note)
-    return Recalled(shown.name, heading, tuple(spans))
+    return Recalled(shown.name, heading, spans)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.prompt.decided import decided_text
@@ -21,8 +20,9 @@ from specprefill_agents.prompt.line_matching import matching_lines, split_lines_
 from specprefill_agents.prompt.units import Layout
 from specprefill_agents.selection.fit import gap_forms, gap_starts, kept_spans
 from specprefill_agents.selection.forced import forced_units
+from specprefill_agents.session.masks import Mask, mask_of, units_without
 from specprefill_agents.session.view import Shown, View
-from specprefill_agents.types import CompressedSegment, Repeat, Segment, Span
+from specprefill_agents.types import CompressedSegment, Repeat, Segment
 
 SHARED_LINES = 0.5
 """Share of a text's lines, blank ones aside, that must stand in an earlier text for a reference to be worth reading."""
@@ -31,8 +31,6 @@ GAIN = 0.9
 LOOK_BACK = 64
 """Earlier segments that are compared, the latest first."""
 _KINDS = frozenset({"tool_result", "document"})
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def as_repeat(compressor: Compressor, segment: Segment, plain: CompressedSegment
         return plain
     layout = compressor.layout(segment.text)
     covered = _inside(source.visible, segment.text, layout)
-    wanted = _inside(_mask(len(segment.text), plain.spans), segment.text, layout) & ~covered
+    wanted = _inside(mask_of(len(segment.text), plain.spans), segment.text, layout) & ~covered
     changed = ~_inside(source.present, segment.text, layout)
     wanted |= forced_units(segment, layout, compressor.config.force_keep)
     repeat = Repeat(source.shown.name, view.label(source.shown), ())
@@ -75,7 +73,7 @@ def _best_source(text: str, view: View) -> _Source | None:
 
 def _compared(text: str, lines: Sequence[str], shown: Shown, view: View) -> _Source | None:
     earlier = shown.segment.text
-    readable = _mask(len(earlier), sorted(view.visible(shown)))
+    readable = mask_of(len(earlier), view.visible(shown))
     if earlier == text:
         return _Source(shown, readable, np.ones(len(text), np.bool_))
     others = split_lines_of(earlier)
@@ -137,15 +135,4 @@ def _with_needs(layout: Layout, kept: Mask) -> Mask:
 def _inside(mask: Mask, text: str, layout: Layout) -> Mask:
     """Which units (U,) have no ink outside of `mask` over the characters of `text`."""
     blank = np.fromiter(map(str.isspace, text), np.bool_, len(text))
-    outside = np.concatenate([[0], np.cumsum(~(mask | blank))])
-    starts, ends = (np.array([getattr(unit, name) for unit in layout.units], np.intp) for name in ("start", "end"))
-    inside: Mask = outside[ends] == outside[starts]
-    return inside
-
-
-def _mask(length: int, spans: Sequence[Span]) -> Mask:
-    """Which characters lie in `spans`."""
-    mask = np.zeros(length, np.bool_)
-    for start, end in spans:
-        mask[start:end] = True
-    return mask
+    return units_without(~(mask | blank), layout)

@@ -45,9 +45,10 @@ class View:
 
     def cut(self, length: int) -> None:
         """Keep the first so many segments."""
-        first = self.shown[:length]
-        self.__init__()  # type: ignore[misc]
-        for shown in first:
+        kept = self.shown[:length]
+        self.shown, self._by_name, self._recalled = [], {}, {}
+        self._calls.clear()
+        for shown in kept:
             self.add(shown)
 
     def text_of(self, names: Sequence[str]) -> dict[str, str]:
