@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_langchain import ChatSpecPrefill
-from tests.langchain.openai_server import Recorded, serving
+from tests.openai_server import Recorded, serving
 
 CUT = Compressor(
     config=CompressionConfig(scorer="bm25", min_tokens=0, min_result_tokens=0, keep_ratio=0.3, target_tokenizer="o200k_base"),

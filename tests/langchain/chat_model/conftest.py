@@ -11,7 +11,7 @@ from langchain_deepseek import ChatDeepSeek
 from specprefill_agents import Compressor
 from specprefill_langchain import ChatSpecPrefill
 from tests.langchain.chat_model.timetables import NOT_THINKING
-from tests.langchain.openai_server import Recorded, serving
+from tests.openai_server import Recorded, serving
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain import ChatSpecPrefill
 from tests.langchain.chat_model.recorders import Recorder
 from tests.langchain.chat_model.timetables import FIGURES, added, conversation, timetable
-from tests.langchain.openai_server import ANSWER, Recorded
+from tests.openai_server import ANSWER, Recorded
 
 
 def test_an_answer_carries_the_figures_beside_all_it_carries_anyway(chat: ChatSpecPrefill, deepseek: Callable[..., ChatDeepSeek]) -> None:

@@ -22,7 +22,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain import ChatSpecPrefill
 from tests.langchain.chat_model.recorders import Recorder
 from tests.langchain.chat_model.timetables import conversation, timetable
-from tests.langchain.openai_server import ANSWER, Recorded
+from tests.openai_server import ANSWER, Recorded
 
 
 class Endless(BaseChatModel):

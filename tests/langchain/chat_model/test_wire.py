@@ -16,7 +16,7 @@ from langchain_openai.chat_models.base import OpenAIInvalidRequestError
 from specprefill_agents import Compressor
 from specprefill_langchain import ChatSpecPrefill, PromptCompressor, SpecPrefillMiddleware
 from tests.langchain.chat_model.timetables import added, as_json, conversation, timetable
-from tests.langchain.openai_server import ANSWER, MISSING_REASONING, THOUGHTS, Recorded
+from tests.openai_server import ANSWER, MISSING_REASONING, THOUGHTS, Recorded
 
 
 def test_only_the_texts_of_tool_outputs_are_shorter_on_the_wire(
