@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from specprefill_agents import TargetError
-from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder, ToolCall
+from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder
+from specprefill_agents.targets.tools import ToolCall
 
 CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 GEMMA_LIKE = (
@@ -111,7 +112,7 @@ def test_tools_read_as_plain_text_where_the_template_knows_none(tokenizer: Any) 
         ChatTurn("tool", "12: def main():", name="grep"),
     ]
     text = text_of(tokenizer, turns)
-    assert '<|im_start|>assistant\nI look.\ngrep(pattern="def main", n=3)<|im_end|>' in text
+    assert '<|im_start|>assistant\nI look.\n<tool_call>\n{"name": "grep", "arguments": {"pattern": "def main", "n": 3}}\n</tool_call><|im_end|>' in text
     assert "<|im_start|>user\nResult of grep:\n12: def main():<|im_end|>" in text
 
 

@@ -16,7 +16,8 @@ from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
+from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.tools import ToolCall
 from specprefill_agents.targets.local import Generation, LocalTarget
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}

@@ -13,7 +13,8 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from specprefill_agents import UnknownDraftError
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
+from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.tools import ToolCall
 from specprefill_agents.targets.local import LocalTarget
 from specprefill_langchain import ChatLocal
 
