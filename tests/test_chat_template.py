@@ -112,7 +112,8 @@ def test_tools_read_as_plain_text_where_the_template_knows_none(tokenizer: Any) 
         ChatTurn("tool", "12: def main():", name="grep"),
     ]
     text = text_of(tokenizer, turns)
-    assert '<|im_start|>assistant\nI look.\n<tool_call>\n{"name": "grep", "arguments": {"pattern": "def main", "n": 3}}\n</tool_call><|im_end|>' in text
+    call = '<tool_call>\n{"name": "grep", "arguments": {"pattern": "def main", "n": 3}}\n</tool_call>'
+    assert f"<|im_start|>assistant\nI look.\n{call}<|im_end|>" in text
     assert "<|im_start|>user\nResult of grep:\n12: def main():<|im_end|>" in text
 
 

@@ -17,8 +17,10 @@ from specprefill_agents.draft.key_values import cache_argument, empty_cache
 from specprefill_agents.draft.loading import choose_device, choose_dtype, load_pretrained, set_threads
 from specprefill_agents.errors import ConfigError, TargetError, missing_extra
 from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder
+from specprefill_agents.targets.declared_calls import DeclaredReader
 from specprefill_agents.targets.grammar import Grammar
 from specprefill_agents.targets.streaming import TextStream
+from specprefill_agents.targets.tool_calls import AnswerReader, CallReader
 from specprefill_agents.targets.tools import ToolSpec
 
 try:
@@ -112,7 +114,7 @@ class LocalTarget:
     ) -> Generator[str, None, Generation]:
         """Yield the answer as text deltas of whole characters; the generator's return value is the `Generation`.
 
-        The model is told of `tools`; their calls are text of the answer (`tool_calls.CallReader` reads them). With
+        The model is told of `tools`; their calls are text of the answer, which `reader` takes apart. With
         `grammar` no other answers are possible, as far as `max_new_tokens` goes; what it leaves no choice in is not decoded.
         `temperature` 0 is greedy, above it sampling from the whole distribution, repeatable for one `seed`. Nothing of
         a `stop` string is yielded. Closing the generator ends the work. On the first step raises `TargetError` for a
@@ -120,7 +122,8 @@ class LocalTarget:
         """
         started = time.perf_counter()
         pick = _Picker(temperature, seed, self.model.device)
-        shown = TextStream(self._decode, stop)
+        raw = self._reads_as_declared(tools, grammar)
+        shown = TextStream(lambda ids: self._decode(ids, raw), stop)
         if max_new_tokens < 1:
             raise ConfigError("max_new_tokens", max_new_tokens, "an integer >= 1")
         prompt = self.encode(messages, tools)
@@ -173,6 +176,17 @@ class LocalTarget:
                 generation: Generation = done.value
                 return generation
 
+    def reader(
+        self, messages: Sequence[ChatTurn], *, tools: Sequence[ToolSpec], grammar: Grammar | None = None, single: bool = False
+    ) -> AnswerReader:
+        """What takes an answer of `stream` with the same arguments apart; with `single`, calls after the first are left out.
+
+        The tokenizer's own parser where it declares one, else our `CallReader`.
+        """
+        if self._reads_as_declared(tools, grammar):
+            return DeclaredReader(self.tokenizer, self.tokenizer.decode(self.encode(messages, tools)), tools, single=single)
+        return CallReader([tool.name for tool in tools], single=single)
+
     def _decoded(self, prompt: list[int], pick: _Picker, constraint: Constraint | None) -> Iterator[int]:
         """The tokens of an answer, made one by one as they are asked for; ends only where a grammar does."""
         cache = empty_cache(self.model)
@@ -199,8 +213,12 @@ class LocalTarget:
             logits: Tensor = self.model(input_ids=inputs, use_cache=True, logits_to_keep=1, **cache_argument(self.model, cache)).logits
             return logits[0, -1].float()
 
-    def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    def _reads_as_declared(self, tools: Sequence[ToolSpec], grammar: Grammar | None) -> bool:
+        """Whether the tokenizer's own parser reads the answer, which needs its control tokens. A grammar writes in our form."""
+        return bool(tools) and grammar is None and getattr(self.tokenizer, "response_template", None) is not None
+
+    def _decode(self, ids: list[int], raw: bool = False) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=not raw, clean_up_tokenization_spaces=False))
 
     def _end_ids(self) -> frozenset[int]:
         configured = self.model.generation_config.eos_token_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from specprefill_agents.targets.streaming import overlap
 from specprefill_agents.targets.tools import BrokenCall, ToolCall
@@ -19,6 +19,20 @@ _NAME = re.compile(r'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 
 
+class AnswerReader(Protocol):
+    """Parts one answer, as its text comes, into what is said (returned), what is called, and what was reasoned."""
+
+    calls: list[ToolCall]
+    broken: list[BrokenCall]
+    reasoning: str
+
+    def push(self, text: str) -> str:
+        """What is certainly said after some more text of the answer."""
+
+    def finish(self) -> str:
+        """What is said by the text still held when the answer ends."""
+
+
 class CallReader:
     """Takes the text of one answer piece by piece and parts what is said from what is called.
 
@@ -30,6 +44,7 @@ class CallReader:
     def __init__(self, names: Collection[str], *, single: bool = False) -> None:
         self.calls: list[ToolCall] = []
         self.broken: list[BrokenCall] = []
+        self.reasoning = ""
         self._names = frozenset(names)
         self._single = single
         self._held = ""
