@@ -150,7 +150,7 @@ class ChatLocal(BaseChatModel):
     def _target(self, name: str) -> LocalTarget:
         with self._loading:
             if name not in self._targets:
-                self._targets[name] = LocalTarget.load(name, device=self.device, dtype=self.dtype, threads=self.threads)
+                self._targets[name] = load_target(name, self._loading_settings)
             return self._targets[name]
 
     def _sampling(self, given: dict[str, Any]) -> dict[str, Any]:
