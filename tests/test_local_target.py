@@ -154,7 +154,10 @@ def test_answers_do_not_depend_on_other_threads(target: LocalTarget) -> None:
     questions = [[ChatTurn("user", text)] for text in ("one", "two", "three", "four")]
     alone = [target.generate(question, Sampling(max_new_tokens=20)).token_ids for question in questions]
     together: dict[int, tuple[int, ...]] = {}
-    work = [Thread(target=lambda i=i: together.update({i: target.generate(questions[i], Sampling(max_new_tokens=20)).token_ids})) for i in range(4)]
+    work = [
+        Thread(target=lambda i=i: together.update({i: target.generate(questions[i], Sampling(max_new_tokens=20)).token_ids}))
+        for i in range(4)
+    ]
     for thread in work:
         thread.start()
     for thread in work:
@@ -192,7 +195,16 @@ def test_an_answer_ends_where_the_window_does(target: LocalTarget) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"max_new_tokens": 0}, {"temperature": -1}, {"temperature": float("nan")}, {"stop": ("",)}, {"stop": "END"}, {"top_p": 0}, {"top_k": 0}]
+    "setting",
+    [
+        {"max_new_tokens": 0},
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"stop": ("",)},
+        {"stop": "END"},
+        {"top_p": 0},
+        {"top_k": 0},
+    ],
 )
 def test_a_bad_setting_is_an_error_that_names_it(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(setting))):
