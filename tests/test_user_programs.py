@@ -27,8 +27,6 @@ min_tokens = 0
 min_result_tokens = 0
 target_tokenizer = "o200k_base"
 """
-    'id = "rules"\nversion = 1\n[compression]\nkeep_ratio = 0.3\nmin_tokens = 0\nmin_result_tokens = 0\ntarget_tokenizer = "o200k_base"\n'
-)
 
 
 @pytest.mark.parametrize(("program", "package"), [(core, specprefill_agents), (langchain_program, specprefill_langchain)])
