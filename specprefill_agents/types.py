@@ -109,7 +109,7 @@ class CompressedSegment:
     plain), `original_id` (under which the whole text is kept; "" where no mark names it), and, in a conversation, from
     what it repeats of an earlier text (`repeat`) and what of earlier ones it brings back (`recalled`). `reason` says why a
     segment was not compressed ("" where it was). Token counts are in target tokens, of all of `text`. `score` is what its
-    best unit was worth for the query, the best of the call about 1; None where it was not scored, or decided earlier.
+    best unit was worth for the query, comparable within the call; None where it was not scored, or decided earlier.
     """
 
     text: str

@@ -24,7 +24,7 @@ class SpecPrefillDocumentCompressor(BaseDocumentCompressor):
     Ids, metadata and order stay; the documents that come in are never changed. When anything is left out, each document
     that shared the budget is a copy whose `page_content` shows its kept spans, with `metadata["specprefill"]` holding their
     character ranges in the original as `spans`, `original_tokens`, `kept_tokens`, and as `score` what its best unit is worth
-    for the query (the best of all documents about 1); otherwise the very documents come back. Empty documents and ones that
+    for the query beside those of the other documents; otherwise the very documents come back. Empty documents and ones that
     were compressed before pass unchanged, and so do all when a part fails.
 
     `drop_empty` leaves out documents of which nothing is kept; otherwise they stay with empty text. `top_n` returns only

@@ -49,7 +49,7 @@ def test_what_answers_is_kept_within_the_budget_and_all_else_about_a_document_st
 def test_the_document_that_answers_has_the_highest_score(make: Callable[..., SpecPrefillDocumentCompressor]) -> None:
     scores = [document.metadata["specprefill"]["score"] for document in make(drop_empty=False).compress_documents(make_documents(), QUERY)]
     assert scores.index(max(scores)) == 3
-    assert all(0 <= score <= 1.5 for score in scores)
+    assert all(0 <= score < scores[3] for number, score in enumerate(scores) if number != 3)
 
 
 def test_the_figures_are_json_and_add_up(make: Callable[..., SpecPrefillDocumentCompressor]) -> None:
