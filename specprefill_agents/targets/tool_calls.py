@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Any, NoReturn, Protocol
 
-import regex
+import regex  # type: ignore[import-untyped]
 
 from specprefill_agents.targets.streaming import overlap
 from specprefill_agents.targets.tools import BrokenCall, ToolCall
