@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -87,17 +88,30 @@ def test_an_answer_that_is_cut_off_says_so(target: LocalTarget) -> None:
 
 
 def test_a_large_vocabulary_of_merged_tokens_can_be_held_too(embedded_draft: str) -> None:
+    import torch
     from transformers import AutoTokenizer
 
     from specprefill_agents.draft.registry import pulled_directory
 
     tokenizer = AutoTokenizer.from_pretrained(pulled_directory(embedded_draft))
     constraint = Vocabulary(tokenizer, len(tokenizer), {tokenizer.eos_token_id}).constraint(Grammar((SET,)).lark(TAGGED))
-    assert tokenizer.decode(constraint.forced()).startswith('<tool_call>\n{"name": "set", "arguments":')
-    for token in tokenizer(' {"x": 3, "on": true}}\n</tool_call>', add_special_tokens=False)["input_ids"]:
-        if not constraint.ended:
-            constraint.accept(token)
-    assert not constraint._matcher.is_error() or constraint.ended
+    tokens = constraint.forced()
+    assert tokenizer.decode(tokens).startswith('<tool_call>\n{"name": "set", "arguments":')
+    random = torch.Generator().manual_seed(0)
+    while not constraint.ended and len(tokens) < 200:
+        tokens.append(int(constraint.allowed(torch.rand(len(tokenizer), generator=random)).argmax()))
+        constraint.accept(tokens[-1])
+    (call,) = called(tokenizer.decode(tokens, skip_special_tokens=True))
+    assert set(call.arguments) == {"x", "on"}
+
+
+def test_without_the_package_that_holds_answers_the_error_is_the_command_that_mends_it(
+    target: LocalTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(ImportError, match=r"pip install 'specprefill-agents\[draft\]'"):
+        Grammar((PING,))
+    assert target.generate(ASK, tools=[PING], max_new_tokens=2).completion_tokens == 2
 
 
 @pytest.mark.parametrize(

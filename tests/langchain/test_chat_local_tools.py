@@ -132,6 +132,21 @@ def test_what_is_no_call_without_tools_stays_text(saying: Callable[[str], ChatLo
     assert (answer.content, answer.tool_calls, answer.response_metadata["finish_reason"]) == (CALL, [], "stop")
 
 
+def test_a_tokenizer_that_declares_how_to_read_answers_is_asked(
+    saying: Callable[[str], ChatLocal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = saying('<|im_start|>hm<|endoftext|>I add.<|im_start|>{"name": "add", "arguments": {"a": 1}}<|endoftext|>')
+    fields = {
+        "reasoning_content": {"open_pattern": r"<\|im_start\|>(?!\{)", "close": "<|endoftext|>"},
+        "content": {},
+        "tool_calls": {"open_pattern": r"<\|im_start\|>(?=\{)", "close": "<|endoftext|>", "content": "json", "repeats": True},
+    }
+    monkeypatch.setattr(model.target.tokenizer, "response_template", {"start_anchor": "assistant\n", "fields": fields})
+    answer = model.bind_tools([add]).invoke("Go")
+    assert (answer.content, answer.additional_kwargs) == ("I add.", {"reasoning_content": "hm"})
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("add", {"a": 1})]
+
+
 def test_one_call_at_a_time_leaves_out_the_others(saying: Callable[[str], ChatLocal]) -> None:
     assert len(saying(f"{CALL}{CALL}").bind_tools([add], parallel_tool_calls=False).invoke("Go").tool_calls) == 1
     assert len(saying(f"{CALL}{CALL}").bind_tools([add]).invoke("Go").tool_calls) == 2
