@@ -1,60 +1,102 @@
-"""ChatLocal: a local transformers model as a LangChain chat model. Text in, text out; the target of a compressed prompt."""
+"""ChatLocal: a local transformers model as a LangChain chat model. Text in, text and tool calls out; the target of a compressed prompt."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from pydantic import Field, PrivateAttr
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, Field, PrivateAttr
 from typing_extensions import override
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
-from specprefill_agents.targets.local import Generation, LocalTarget
-
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
+from specprefill_agents.targets.local import LocalTarget
+from specprefill_langchain.local_answers import AnswerParts
+from specprefill_langchain.local_messages import turns_of
+from specprefill_langchain.local_structured import structured
+from specprefill_langchain.local_tools import LocalRequest
 
 
 class ChatLocal(BaseChatModel):
     """Answers with a causal language model on this machine; its weights are loaded at the first call.
 
     `model` is a name as `specprefill models list` shows, a directory with safetensors, a GGUF file or a hub name.
-    `max_tokens`, `temperature` and `seed` can be given per call too (`model.bind(max_tokens=64)`). Answers carry
-    `usage_metadata`, and in `response_metadata` the `finish_reason` ("stop" or "length") and `time_to_first_token_ms`.
-    Calls from several threads share one model and take turns token by token. Text only; no tool calling.
+    `model`, `max_tokens`, `temperature`, `seed` and `stop` can be given per call too (`chat.bind(max_tokens=64)`). Answers
+    carry `usage_metadata`, and in `response_metadata` the `finish_reason` ("stop", "tool_calls" or "length") and
+    `time_to_first_token_ms`. Tools are shown as the model's chat template shows them, else in words; a forced call and a
+    structured output follow their schema whatever the model would say, as far as `max_tokens` goes.
+    Calls from several threads share one model and take turns token by token. Text only.
     """
 
     model: str = DEFAULT_DRAFT
     max_tokens: int = Field(default=256, ge=1)
     temperature: float = Field(default=0.0, ge=0)
     seed: int | None = None
+    stop: list[str] | None = None
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _targets: dict[str, LocalTarget] = PrivateAttr(default_factory=dict)
 
-    @cached_property
+    @property
     def target(self) -> LocalTarget:
         """The loaded model. Raises `UnknownDraftError` or `DraftError` when there is none by that name."""
-        return LocalTarget.load(self.model, device=self.device, dtype=self.dtype, threads=self.threads)
+        return self._target(self.model)
 
-    @property
     @override
-    def _llm_type(self) -> str:
-        return "specprefill-local"
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """A model that is shown `tools`.
 
-    @property
+        `tool_choice`: None or "auto" leaves the answer free, "none" shows no tools, "any", "required" or True forces a call of
+        any tool, a name (or OpenAI's dictionary) of that one. A forced answer is one call, or several with
+        `parallel_tool_calls=True`; False ends a free answer's calls after the first. `strict` needs no mention: forced calls
+        always follow their schema. Raises `ConfigError` for a choice that is not there and a schema that cannot be followed.
+        """
+        bound = {"tools": [convert_to_openai_tool(tool) for tool in tools], **kwargs}
+        if tool_choice is not None:
+            bound["tool_choice"] = tool_choice
+        if parallel_tool_calls is not None:
+            bound["parallel_tool_calls"] = parallel_tool_calls
+        LocalRequest.of(bound)
+        return self.bind(**bound)
+
     @override
-    def _identifying_params(self) -> dict[str, Any]:
-        settings = ("model", "max_tokens", "temperature", "seed", "device", "dtype")
-        return {name: getattr(self, name) for name in settings}
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """A model whose answer is an instance of `schema`, or a dictionary where that is no class.
+
+        "json_schema" tells the model the schema and holds its answer to it, "json_mode" holds without telling (`schema`
+        None: any JSON object), "function_calling" forces a call of a tool of that schema. `strict` changes nothing: all
+        three are held to the schema. `include_raw` as in LangChain. Raises ValueError for other arguments and methods.
+        """
+        if kwargs:
+            raise ValueError(f"with_structured_output takes no {', '.join(kwargs)}")
+        if method == "function_calling" and schema is not None:
+            return super().with_structured_output(schema, include_raw=include_raw)
+        return structured(self, schema, method, include_raw)
 
     @override
     def _generate(
@@ -64,9 +106,18 @@ class ChatLocal(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        generation = self._target().generate(_turns(messages), stop=stop or (), **self._sampling(kwargs))
-        message = AIMessage(content=generation.text, usage_metadata=_usage(generation), response_metadata=self._about(generation))
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        return generate_from_stream(self._stream(messages, stop, None, **kwargs))
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # As a stream, so that cancelling the task ends the work with the token in progress.
+        return await agenerate_from_stream(self._astream(messages, stop, None, **kwargs))
 
     @override
     def _stream(
@@ -76,25 +127,31 @@ class ChatLocal(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        stream = self._target().stream(_turns(messages), stop=stop or (), **self._sampling(kwargs))
+        name = kwargs.get("model") or self.model
+        target = self._target(name)
+        request = LocalRequest.of(kwargs)
+        turns = request.told(turns_of(messages))
+        tools, grammar = request.tools, request.grammar
+        stream = target.stream(turns, tools=tools, grammar=grammar, stop=stop or self.stop or (), **self._sampling(kwargs))
+        reader = target.reader(turns, tools=tools, grammar=grammar, single=request.single) if tools else None
+        parts = AnswerParts(reader)
         while True:
             try:
-                delta = next(stream)
+                chunk = parts.next(next(stream))
             except StopIteration as done:
-                generation: Generation = done.value
-                break
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=delta))
-            if run_manager:
-                run_manager.on_llm_new_token(delta, chunk=chunk)
-            yield chunk
-        last = AIMessageChunk(
-            content="", usage_metadata=_usage(generation), response_metadata=self._about(generation), chunk_position="last"
-        )
-        yield ChatGenerationChunk(message=last)
+                yield ChatGenerationChunk(message=parts.last(done.value, name))
+                return
+            if chunk is not None:
+                generation = ChatGenerationChunk(message=chunk)
+                if run_manager:
+                    run_manager.on_llm_new_token(str(chunk.content), chunk=generation)
+                yield generation
 
-    def _target(self) -> LocalTarget:
+    def _target(self, name: str) -> LocalTarget:
         with self._loading:
-            return self.target
+            if name not in self._targets:
+                self._targets[name] = LocalTarget.load(name, device=self.device, dtype=self.dtype, threads=self.threads)
+            return self._targets[name]
 
     def _sampling(self, given: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -103,36 +160,35 @@ class ChatLocal(BaseChatModel):
             "seed": given.get("seed", self.seed),
         }
 
-    def _about(self, generation: Generation) -> dict[str, Any]:
-        return {
-            "model_name": self.model,
-            "finish_reason": generation.finish_reason,
-            "time_to_first_token_ms": generation.time_to_first_token_ms,
-        }
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "specprefill-local"
 
+    @property
+    @override
+    def _identifying_params(self) -> dict[str, Any]:
+        settings = ("model", "max_tokens", "temperature", "seed", "stop", "device", "dtype")
+        return {name: getattr(self, name) for name in settings}
 
-def _usage(generation: Generation) -> UsageMetadata:
-    read, made = generation.prompt_tokens, generation.completion_tokens
-    return UsageMetadata(input_tokens=read, output_tokens=made, total_tokens=read + made)
+    @override
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return super()._get_invocation_params(stop or self.stop, **kwargs)
 
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return {**super()._get_ls_params(stop or self.stop, **kwargs), "ls_provider": self._llm_type}
 
-def _turns(messages: list[BaseMessage]) -> list[ChatTurn]:
-    return [_turn(message) for message in messages]
-
-
-def _turn(message: BaseMessage) -> ChatTurn:
-    role = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type, message.type)
-    calls = message.tool_calls if isinstance(message, AIMessage) else []
-    tools = tuple(ToolCall(call["name"], call["args"], call["id"] or "") for call in calls)
-    if isinstance(message, ToolMessage):
-        return ChatTurn(role, _text(message), tools, message.name, message.tool_call_id)
-    return ChatTurn(role, _text(message), tools)
-
-
-def _text(message: BaseMessage) -> str:
-    """The message's text. Raises ValueError for content that a text model cannot read."""
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    unreadable = sorted({str(b.get("type")) for b in blocks if isinstance(b, dict)} - {"text", "reasoning", "tool_call", "tool_use"})
-    if unreadable:
-        raise ValueError(f"ChatLocal reads text only; a {message.type} message holds content of type {', '.join(unreadable)}")
-    return str(message.text)
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return ModelProfile(
+            text_inputs=True,
+            text_outputs=True,
+            image_inputs=False,
+            audio_inputs=False,
+            pdf_inputs=False,
+            tool_calling=True,
+            tool_choice=True,
+            structured_output=True,
+            temperature=True,
+        )

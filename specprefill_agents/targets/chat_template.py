@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from specprefill_agents.errors import TargetError
 from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A tool call of an assistant turn; `arguments` holds plain JSON types."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    id: str = ""
+from specprefill_agents.targets.slots import Slots
+from specprefill_agents.targets.tools import TAGGED, CallForm, ToolCall, ToolSpec, form_of, tool_instructions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +38,68 @@ class PromptEncoder:
         self._plain = plain_tokenizer(tokenizer.backend_tokenizer.to_str())
         self._controls = _pattern([t for t in tokenizer.added_tokens_decoder.values() if not t.content.isspace()])
 
-    def ids(self, turns: Sequence[ChatTurn]) -> list[int]:
+    @cached_property
+    def form(self) -> CallForm:
+        """How the model writes tool calls: as its template shows where that takes tools, else as our text asks it to."""
+        return form_of(self._template) if self._template_takes_tools else TAGGED
+
+    def ids(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> list[int]:
         """Ids of the prompt that asks for the next assistant turn, with the template's own control tokens and no others.
 
-        Tool calls and results become readable text where the template knows no tools; turns are merged, and roles
-        mapped to `user`, where it rejects them. Without a template the prompt is `role: content` paragraphs.
+        `tools` are shown by the template where it takes any, else by a text in the system turn. Tool calls and results
+        become readable text where the template knows no tools; turns are merged, and roles mapped to `user`, where it
+        rejects them. Without a template the prompt is `role: content` paragraphs.
         Raises `TargetError` for no turns at all and for a template that rejects them in every form.
         """
         if not turns:
             raise TargetError("a prompt needs at least one message")
-        return self._templated(turns) if self._tokenizer.chat_template else self._paragraphs(turns)
+        return self._templated(turns, tools) if self._tokenizer.chat_template else self._paragraphs(_told(turns, tools))
 
-    def _templated(self, turns: Sequence[ChatTurn]) -> list[int]:
-        template = str(self._tokenizer.get_chat_template())
-        plain = [_as_text(turn) for turn in turns]
-        known = turns if "tool_calls" in template else plain
+    @cached_property
+    def _template(self) -> str:
+        return str(self._tokenizer.get_chat_template()) if self._tokenizer.chat_template else ""
+
+    @cached_property
+    def _template_takes_tools(self) -> bool:
+        """Whether a prompt with a tool differs from the one without by naming it."""
+        try:
+            return self._rendered([ChatTurn("user", "x")], [ToolSpec("probe", "Probes.")]) is not None
+        except Exception:  # a template raises whatever it likes; one that refuses a tool takes none
+            return False
+
+    def _templated(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec]) -> list[int]:
+        told = _told(turns, tools)
+        plain = [_as_text(turn) for turn in told]
+        knows_calls = "tool_calls" in self._template
+        forms: list[tuple[Sequence[ChatTurn], Sequence[ToolSpec]]] = [
+            (told if knows_calls else plain, ()),
+            (_merged(plain, {"system", "user", "assistant"}), ()),
+            (_merged(plain, {"user", "assistant"}), ()),
+        ]
+        if tools and self._template_takes_tools:
+            forms.insert(0, (turns if knows_calls else [_as_text(turn) for turn in turns], tools))
         reason = ""
-        for form in (known, _merged(plain, {"system", "user", "assistant"}), _merged(plain, {"user", "assistant"})):
-            slots = _Slots(json.dumps([template, [_message(turn) for turn in form]]))
-            messages = [_message(turn, slots) for turn in form]
+        for form, shown in forms:
             try:
-                rendered = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+                pieces = self._rendered(form, shown)
             except Exception as error:  # a template raises whatever it likes
                 reason = f"{type(error).__name__}: {error}"
                 continue
-            if slots.all_in(rendered):
-                return self._encode(slots.filled(rendered))
+            if pieces is not None:
+                return self._encode(pieces)
             reason = "it leaves messages out"
         raise TargetError(f"the chat template of this model does not take these messages ({reason})")
+
+    def _rendered(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec]) -> list[tuple[str, bool]] | None:
+        """What the template makes of them, as `Slots.filled` gives it; None when it leaves a message or a tool out."""
+        functions = [tool.as_function() for tool in tools]
+        slots = Slots(json.dumps([self._template, [_message(turn) for turn in turns], functions]))
+        messages = [_message(turn, slots) for turn in turns]
+        shown = [slots.hold_schema(function) for function in functions]
+        for function, tool in zip(shown, tools, strict=True):
+            function["function"]["name"] = slots.hold(tool.name)
+        rendered = self._tokenizer.apply_chat_template(messages, tools=shown or None, tokenize=False, add_generation_prompt=True)
+        return list(slots.filled(rendered)) if slots.all_in(rendered) else None
 
     def _paragraphs(self, turns: Sequence[ChatTurn]) -> list[int]:
         text = "".join(f"{turn.role}: {turn.content}\n\n" for turn in map(_as_text, turns)) + "assistant:"
@@ -100,66 +128,41 @@ class PromptEncoder:
         return list(self._plain.encode(without_surrogates(text), add_special_tokens=False).ids) if text else []
 
 
-class _Slots:
-    """Placeholders for texts. White space around a text stays outside, so a template that trims still does."""
-
-    def __init__(self, reserved: str) -> None:
-        self._stem = next(stem for stem in (f"specprefill{n}slot" for n in range(len(reserved) + 1)) if stem not in reserved)
-        self._texts: list[str] = []
-
-    def hold(self, text: str) -> str:
-        core = text.strip()
-        if not core:
-            return text
-        self._texts.append(core)
-        return text.replace(core, f"{self._stem}{len(self._texts) - 1}e", 1)
-
-    def hold_within(self, value: Any) -> Any:
-        """As `hold`, for every string value inside plain JSON types."""
-        if isinstance(value, str):
-            return self.hold(value)
-        if isinstance(value, Mapping):
-            return {key: self.hold_within(item) for key, item in value.items()}
-        return [self.hold_within(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    def all_in(self, rendered: str) -> bool:
-        return all(f"{self._stem}{index}e" in rendered for index in range(len(self._texts)))
-
-    def filled(self, rendered: str) -> Iterator[tuple[str, bool]]:
-        """The pieces of `rendered` in order, each with whether it is a held text; JSON-escaped inside JSON quotes."""
-        pieces = re.split(f"{self._stem}(\\d+)e", rendered)
-        for index, piece in enumerate(pieces):
-            if index % 2 == 0:
-                yield piece, False
-                continue
-            text = self._texts[int(piece)]
-            quoted = pieces[index - 1].endswith('"') and pieces[index + 1].startswith('"')
-            yield (json.dumps(text, ensure_ascii=False)[1:-1] if quoted else text), True
-
-
-def _message(turn: ChatTurn, slots: _Slots | None = None) -> dict[str, Any]:
+def _message(turn: ChatTurn, slots: Slots | None = None) -> dict[str, Any]:
     """The dictionary a template expects, with placeholders from `slots` for its texts."""
     hold = slots.hold if slots else str
     within = slots.hold_within if slots else (lambda value: value)
+    # Some templates check an id's length, and one of letters and digits alone is no control string.
+    loosely = (lambda text: text if text.isalnum() else slots.hold_loosely(text)) if slots else str
     message: dict[str, Any] = {"role": turn.role, "content": hold(turn.content)}
     if turn.tool_calls:
         message["tool_calls"] = [
-            {"type": "function", "id": call.id, "function": {"name": hold(call.name), "arguments": within(dict(call.arguments))}}
+            {"type": "function", "id": loosely(call.id), "function": {"name": hold(call.name), "arguments": within(dict(call.arguments))}}
             for call in turn.tool_calls
         ]
     if turn.role == "tool":
-        message |= {"name": hold(turn.name or ""), "tool_call_id": turn.tool_call_id}
+        message |= {"name": hold(turn.name or ""), "tool_call_id": loosely(turn.tool_call_id)}
     return message
 
 
+def _told(turns: Sequence[ChatTurn], tools: Sequence[ToolSpec]) -> list[ChatTurn]:
+    """The turns with the tools described in the system turn that they begin with, or in one of their own."""
+    if not tools:
+        return list(turns)
+    text = tool_instructions(tools)
+    if turns[0].role != "system":
+        return [ChatTurn("system", text), *turns]
+    return [replace(turns[0], content=f"{turns[0].content}\n\n{text}"), *turns[1:]]
+
+
 def _as_text(turn: ChatTurn) -> ChatTurn:
-    """The turn without tool fields: calls as lines `name(argument=value)`, a result as a user turn that says so."""
+    """The turn without tool fields: calls in the form that `tool_instructions` asks for, a result as a user turn that says so."""
     if turn.role == "tool":
         return ChatTurn("user", f"Result of {turn.name or 'the tool'}:\n{turn.content}")
     if not turn.tool_calls:
         return turn
-    calls = [f"{c.name}({', '.join(f'{k}={json.dumps(v, ensure_ascii=False)}' for k, v in c.arguments.items())})" for c in turn.tool_calls]
-    return replace(turn, content="\n".join(filter(None, [turn.content, *calls])), tool_calls=())
+    calls = TAGGED.written(turn.tool_calls)
+    return replace(turn, content=f"{turn.content}\n{calls}" if turn.content else calls, tool_calls=())
 
 
 def _merged(turns: Sequence[ChatTurn], roles: Collection[str]) -> list[ChatTurn]:

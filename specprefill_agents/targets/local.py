@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -17,12 +17,18 @@ from specprefill_agents.draft.key_values import cache_argument, empty_cache
 from specprefill_agents.draft.loading import choose_device, choose_dtype, load_pretrained, set_threads
 from specprefill_agents.errors import ConfigError, TargetError, missing_extra
 from specprefill_agents.targets.chat_template import ChatTurn, PromptEncoder
+from specprefill_agents.targets.declared_calls import DeclaredReader
+from specprefill_agents.targets.grammar import Grammar
 from specprefill_agents.targets.streaming import TextStream
+from specprefill_agents.targets.tool_calls import AnswerReader, CallReader
+from specprefill_agents.targets.tools import ToolSpec
 
 try:
     import torch
     from torch import Tensor
     from transformers import AutoModelForCausalLM, DynamicCache
+
+    from specprefill_agents.targets.constraint import Constraint, Vocabulary
 except ImportError as error:
     raise missing_extra("A local target", "draft") from error
 
@@ -31,7 +37,8 @@ except ImportError as error:
 class Generation:
     """A finished answer. `completion_tokens` counts every token the model made, an end token and a stop string's too.
 
-    `finish_reason` is "stop" after an end token or a stop string, "length" when `max_new_tokens` or the window ran out.
+    `finish_reason` is "stop" after an end token, a stop string or the end of a grammar, "length" when `max_new_tokens`
+    or the window ran out.
     """
 
     text: str
@@ -81,9 +88,13 @@ class LocalTarget:
     def _prompts(self) -> PromptEncoder:
         return PromptEncoder(self.tokenizer)
 
-    def encode(self, messages: Sequence[ChatTurn]) -> list[int]:
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.tokenizer, self.model.config.get_text_config().vocab_size, self._end_ids())
+
+    def encode(self, messages: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> list[int]:
         """Token ids of the prompt for the next assistant turn. Raises as `stream` does."""
-        ids = self._prompts.ids(messages)
+        ids = self._prompts.ids(messages, tools)
         if self.window is not None and len(ids) >= self.window:
             raise TargetError(
                 f"the prompt has {len(ids)} tokens, {self.name} reads at most {self.window - 1}: compress more, or drop messages"
@@ -94,6 +105,8 @@ class LocalTarget:
         self,
         messages: Sequence[ChatTurn],
         *,
+        tools: Sequence[ToolSpec] = (),
+        grammar: Grammar | None = None,
         max_new_tokens: int = 256,
         stop: Sequence[str] = (),
         temperature: float = 0.0,
@@ -101,55 +114,92 @@ class LocalTarget:
     ) -> Generator[str, None, Generation]:
         """Yield the answer as text deltas of whole characters; the generator's return value is the `Generation`.
 
+        The model is told of `tools`; their calls are text of the answer, which `reader` takes apart. With
+        `grammar` no other answers are possible, as far as `max_new_tokens` goes; what it leaves no choice in is not decoded.
         `temperature` 0 is greedy, above it sampling from the whole distribution, repeatable for one `seed`. Nothing of
         a `stop` string is yielded. Closing the generator ends the work. On the first step raises `TargetError` for a
         prompt that is empty, longer than the window or rejected by the chat template, `ConfigError` for a bad setting.
         """
         started = time.perf_counter()
         pick = _Picker(temperature, seed, self.model.device)
-        shown = TextStream(self._decode, stop)
+        raw = self._reads_as_declared(tools, grammar)
+        shown = TextStream(lambda ids: self._decode(ids, raw), stop)
         if max_new_tokens < 1:
             raise ConfigError("max_new_tokens", max_new_tokens, "an integer >= 1")
-        prompt = self.encode(messages)
+        prompt = self.encode(messages, tools)
         room = max_new_tokens if self.window is None else min(max_new_tokens, self.window - len(prompt))
+        constraint = self._vocabulary.constraint(grammar.lark(self._prompts.form)) if grammar else None
         ends = self._end_ids()
-        cache = empty_cache(self.model)
-        tokens = [pick(self._prefill(prompt, cache))]
-        first_ms = 1000 * (time.perf_counter() - started)
-        text = ""
-        while tokens[-1] not in ends:
-            delta = shown.push(tokens[-1])
+        tokens: list[int] = []
+        first_ms, text = 0.0, ""
+        reason: Literal["stop", "length"] = "stop"
+        for token in self._decoded(prompt, pick, constraint):
+            first_ms = first_ms or 1000 * (time.perf_counter() - started)
+            tokens.append(token)
+            if token in ends:
+                break
+            delta = shown.push(token)
             text += delta
             if delta:
                 yield delta
-            if shown.stopped or len(tokens) == room:
+            if shown.stopped:
                 break
-            tokens.append(pick(self._forward(tokens[-1:], cache)))
+            if len(tokens) == room:
+                reason = "stop" if constraint and constraint.ended else "length"
+                break
         delta = shown.finish()
         text += delta
         if delta:
             yield delta
-        ended = shown.stopped or tokens[-1] in ends
         elapsed_ms = 1000 * (time.perf_counter() - started)
-        return Generation(text, tuple(tokens), len(prompt), "stop" if ended else "length", first_ms, elapsed_ms)
+        return Generation(text, tuple(tokens), len(prompt), reason, first_ms, elapsed_ms)
 
     def generate(
         self,
         messages: Sequence[ChatTurn],
         *,
+        tools: Sequence[ToolSpec] = (),
+        grammar: Grammar | None = None,
         max_new_tokens: int = 256,
         stop: Sequence[str] = (),
         temperature: float = 0.0,
         seed: int | None = None,
     ) -> Generation:
         """The whole answer at once; arguments and errors as in `stream`."""
-        stream = self.stream(messages, max_new_tokens=max_new_tokens, stop=stop, temperature=temperature, seed=seed)
+        stream = self.stream(
+            messages, tools=tools, grammar=grammar, max_new_tokens=max_new_tokens, stop=stop, temperature=temperature, seed=seed
+        )
         while True:
             try:
                 next(stream)
             except StopIteration as done:
                 generation: Generation = done.value
                 return generation
+
+    def reader(
+        self, messages: Sequence[ChatTurn], *, tools: Sequence[ToolSpec], grammar: Grammar | None = None, single: bool = False
+    ) -> AnswerReader:
+        """What takes an answer of `stream` with the same arguments apart; with `single`, calls after the first are left out.
+
+        The tokenizer's own parser where it declares one, else our `CallReader`.
+        """
+        if self._reads_as_declared(tools, grammar):
+            return DeclaredReader(self.tokenizer, self.tokenizer.decode(self.encode(messages, tools)), tools, single=single)
+        return CallReader([tool.name for tool in tools], single=single)
+
+    def _decoded(self, prompt: list[int], pick: _Picker, constraint: Constraint | None) -> Iterator[int]:
+        """The tokens of an answer, made one by one as they are asked for; ends only where a grammar does."""
+        cache = empty_cache(self.model)
+        run = constraint.forced() if constraint else []
+        logits = self._prefill(prompt + run, cache)
+        yield from run
+        while not (constraint and constraint.ended):
+            run = [pick(constraint.allowed(logits) if constraint else logits)]
+            if constraint:
+                constraint.accept(run[0])
+                run += constraint.forced()
+            yield from run
+            logits = self._prefill(run, cache)
 
     def _prefill(self, prompt: list[int], cache: DynamicCache) -> Tensor:
         starts = range(0, len(prompt), self.prefill_tokens)
@@ -163,8 +213,12 @@ class LocalTarget:
             logits: Tensor = self.model(input_ids=inputs, use_cache=True, logits_to_keep=1, **cache_argument(self.model, cache)).logits
             return logits[0, -1].float()
 
-    def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    def _reads_as_declared(self, tools: Sequence[ToolSpec], grammar: Grammar | None) -> bool:
+        """Whether the tokenizer's own parser reads the answer, which needs its control tokens. A grammar writes in our form."""
+        return bool(tools) and grammar is None and getattr(self.tokenizer, "response_template", None) is not None
+
+    def _decode(self, ids: list[int], raw: bool = False) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=not raw, clean_up_tokenization_spaces=False))
 
     def _end_ids(self) -> frozenset[int]:
         configured = self.model.generation_config.eos_token_id

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
 
 from specprefill_agents import UnknownDraftError
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
+from specprefill_agents.targets.chat_template import ChatTurn
 from specprefill_agents.targets.local import LocalTarget
+from specprefill_agents.targets.tools import ToolCall
 from specprefill_langchain import ChatLocal
 
 
@@ -85,7 +82,7 @@ async def test_async_answers_equal_sync_ones_and_are_made_off_the_event_loop(cha
 def test_every_kind_of_message_is_read(chat: ChatLocal, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[ChatTurn] = []
     encode = LocalTarget.encode
-    monkeypatch.setattr(LocalTarget, "encode", lambda self, turns: read.extend(turns) or encode(self, turns))
+    monkeypatch.setattr(LocalTarget, "encode", lambda self, turns, tools: read.extend(turns) or encode(self, turns, tools))
     call = {"name": "grep", "args": {"pattern": "x"}, "id": "c1", "type": "tool_call"}
     chat.invoke(
         [
@@ -115,49 +112,3 @@ def test_content_that_is_no_text_is_an_error_that_names_it(chat: ChatLocal) -> N
 def test_a_name_that_leads_nowhere_is_an_error_at_the_first_call() -> None:
     with pytest.raises(UnknownDraftError, match="Known drafts"):
         ChatLocal(model="no-such-model").invoke("Hello")
-
-
-class TestStandardUnit(ChatModelUnitTests):
-    """LangChain's own unit suite."""
-
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return ChatLocal
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"model": "smollm2-135m"}
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
-
-
-class TestStandardIntegration(ChatModelIntegrationTests):
-    """LangChain's own integration suite, over the tiny model."""
-
-    @pytest.fixture(autouse=True)
-    def _tiny(self, tiny_draft: str) -> None:
-        type(self)._directory = tiny_draft
-
-    _directory = ""
-
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return ChatLocal
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"model": self._directory, "max_tokens": 8, "device": "cpu", "dtype": "float32"}
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
