@@ -57,6 +57,7 @@ def test_a_wrong_draft_is_told() -> None:
     assert core.advice("smollm2-135m") == f"smollm2-135m of {specprefill_agents.__version__}"
 
 
+@pytest.mark.prefix_moves(reason="an agent, a chain and a wrapped model ask the same, each in its own way")
 def test_the_langchain_program_runs(tiny_draft: str, lexical: Callable[..., Compressor], tmp_path: Path) -> None:
     compressor, model = lexical(keep_ratio=0.3), langchain_program.local_model(tiny_draft)
     messages: list[BaseMessage] = [HumanMessage("What is informative?"), *called("read_file", LOG)]
@@ -68,7 +69,7 @@ def test_the_langchain_program_runs(tiny_draft: str, lexical: Callable[..., Comp
     assert langchain_program.chain(model, compressor).invoke(messages)
     assert langchain_program.answer(model, [], compressor, messages)["kept_tokens"] == reports[0].result.usage.kept_tokens
     found = langchain_program.best([Document(LOG), Document(LOG.upper())], "What is informative?", compressor)
-    assert all(0 < len(document.page_content) < 0.5 * len(LOG) for document in found)
+    assert 0 < sum(len(document.page_content) for document in found) < 0.5 * 2 * len(LOG)
 
 
 def called(name: str, output: str) -> list[BaseMessage]:
