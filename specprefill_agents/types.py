@@ -108,7 +108,8 @@ class CompressedSegment:
     `text` is derivable (`prompt.decided`) from the original, `spans`, `marks`, `forms` (of each gap in order; none: all
     plain), `original_id` (under which the whole text is kept; "" where no mark names it), and, in a conversation, from
     what it repeats of an earlier text (`repeat`) and what of earlier ones it brings back (`recalled`). `reason` says why a
-    segment was not compressed ("" where it was). Token counts are in target tokens, of all of `text`.
+    segment was not compressed ("" where it was). Token counts are in target tokens, of all of `text`. `score` is what its
+    best unit was worth for the query, comparable within the call; None where it was not scored, or decided earlier.
     """
 
     text: str
@@ -122,6 +123,7 @@ class CompressedSegment:
     original_id: str = ""
     repeat: Repeat | None = None
     recalled: tuple[Recalled, ...] = ()
+    score: float | None = field(default=None, compare=False)
 
     @property
     def needs(self) -> tuple[str, ...]:

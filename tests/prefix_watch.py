@@ -137,6 +137,7 @@ def _watch_sessions(watch: PrefixWatch, patch: pytest.MonkeyPatch) -> None:
         watch.saved(self, data)
         return data
 
+    @wraps(from_dict)
     def watched_from_dict(cls: type[Session], data: Mapping[str, Any], compressor: Any) -> Session:
         session = from_dict(data, compressor)
         watch.continued(session, data)

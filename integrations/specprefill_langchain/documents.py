@@ -23,8 +23,9 @@ class SpecPrefillDocumentCompressor(BaseDocumentCompressor):
 
     Ids, metadata and order stay; the documents that come in are never changed. When anything is left out, each document
     that shared the budget is a copy whose `page_content` shows its kept spans, with `metadata["specprefill"]` holding their
-    character ranges in the original as `spans`, and `original_tokens` and `kept_tokens`; otherwise the very documents come
-    back. Empty documents and ones that were compressed before pass unchanged, and so do all when a part fails.
+    character ranges in the original as `spans`, `original_tokens`, `kept_tokens`, and as `score` what its best unit is worth
+    for the query beside those of the other documents; otherwise the very documents come back. Empty documents and ones that
+    were compressed before pass unchanged, and so do all when a part fails.
 
     `drop_empty` leaves out documents of which nothing is kept; otherwise they stay with empty text. `top_n` returns only
     the first so many of what is left, in the order of the retriever, whose ranking it is. In asynchronous calls the draft
@@ -73,5 +74,10 @@ class SpecPrefillDocumentCompressor(BaseDocumentCompressor):
 
 
 def _compressed(document: Document, one: CompressedSegment) -> Document:
-    about = {"spans": [list(span) for span in one.spans], "original_tokens": one.original_tokens, "kept_tokens": one.kept_tokens}
+    about = {
+        "spans": [list(span) for span in one.spans],
+        "score": one.score,
+        "original_tokens": one.original_tokens,
+        "kept_tokens": one.kept_tokens,
+    }
     return document.model_copy(update={"page_content": one.text, "metadata": {**document.metadata, KEY: about}})

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
-from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
-from typing_extensions import override
 
 
 def structured(
@@ -27,7 +27,7 @@ def structured(
     if method not in allowed:
         raise ValueError(f"method={method!r} is not valid; allowed{' without a schema' if schema is None else ''}: {', '.join(allowed)}")
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-    parser: BaseOutputParser[Any] = _WholeInstance(pydantic_object=schema) if is_class else _WholeJson()
+    parser: BaseOutputParser[Any] = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
     bound: dict[str, Any] = {"response_format": {"type": "json_object"}}
     if schema is not None:
         declared = convert_to_json_schema(schema)
@@ -39,32 +39,26 @@ def structured(
             "ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema},
         }
     answers = model.bind(**bound)
+    read = RunnableGenerator(_whole, _awhole) | parser
     if not include_raw:
-        return answers | parser
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        return answers | read
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | read, parsing_error=lambda _: None)
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=answers) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
 
-class _WholeJson(JsonOutputParser):
-    """Reads JSON that is whole: the base class takes the beginning of a cut-off answer for an answer."""
-
-    @override
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        _refuse_cut_off(result)
-        return super().parse_result(result, partial=partial)
+def _refuse_cut_off(message: BaseMessage) -> BaseMessage:
+    """The message itself: parsers take the beginning of a cut-off answer for an answer."""
+    if message.response_metadata.get("finish_reason") == "length":
+        raise OutputParserException("the answer was cut off before its JSON was whole: raise max_tokens")
+    return message
 
 
-class _WholeInstance(PydanticOutputParser[Any]):
-    """As `_WholeJson`, for instances of a class."""
-
-    @override
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        _refuse_cut_off(result)
-        return super().parse_result(result, partial=partial)
+def _whole(messages: Iterator[BaseMessage]) -> Iterator[BaseMessage]:
+    for message in messages:
+        yield _refuse_cut_off(message)
 
 
-def _refuse_cut_off(result: list[Generation]) -> None:
-    message = getattr(result[0], "message", None)
-    if message is not None and message.response_metadata.get("finish_reason") == "length":
-        raise OutputParserException("the answer was cut off before its JSON was whole: raise max_tokens", llm_output=result[0].text)
+async def _awhole(messages: AsyncIterator[BaseMessage]) -> AsyncIterator[BaseMessage]:
+    async for message in messages:
+        yield _refuse_cut_off(message)

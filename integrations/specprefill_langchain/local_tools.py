@@ -54,14 +54,9 @@ class LocalRequest:
 
 
 def tool_specs(tools: Sequence[Any]) -> tuple[ToolSpec, ...]:
-    """Anything that LangChain takes for a tool, as specifications. Raises `ConfigError` for two tools of one name."""
+    """Anything that LangChain takes for a tool, as specifications. Raises `ConfigError` for one without a name or an object's schema."""
     functions = [convert_to_openai_tool(tool)["function"] for tool in tools]
-    specs = tuple(ToolSpec(f["name"], f.get("description") or "", f.get("parameters") or {}) for f in functions)
-    names = [spec.name for spec in specs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError("tools", names, f"tools of different names; {twice!r} is there twice")
-    return specs
+    return tuple(ToolSpec(f["name"], f.get("description") or "", f.get("parameters") or {}) for f in functions)
 
 
 def _chosen(choice: Any, tools: Sequence[ToolSpec]) -> bool | str | None:

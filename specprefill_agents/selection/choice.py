@@ -8,7 +8,7 @@ Axes: U units of a candidate.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,8 @@ class Chooser:
             segments, note = self._fitted([found[i] for i in group], [values[i] for i in group], ratio, query)
             done.update(zip(group, segments, strict=True))
             notes += [note] if note else []
-        return Choice(tuple(done[index] for index in range(len(found))), "; ".join(notes) or None)
+        scored = tuple(replace(done[index], score=float(own.max(initial=0.0))) for index, own in enumerate(values))
+        return Choice(scored, "; ".join(notes) or None)
 
     def _fitted(
         self, found: Sequence[Candidate], values: Sequence[NDArray[np.float64]], ratio: KeepRatio, query: str

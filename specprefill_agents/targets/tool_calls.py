@@ -7,14 +7,15 @@ import re
 from collections.abc import Collection
 from typing import Any, NoReturn, Protocol
 
+import regex  # type: ignore[import-untyped]
+
 from specprefill_agents.targets.streaming import overlap
 from specprefill_agents.targets.tools import BrokenCall, ToolCall
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _LIST_MARK = "[TOOL_CALLS]"
-# Whether the beginning of an answer may still become JSON that says which tool to call.
-_NAMED = re.compile(r'\s*(?:\[TOOL_CALLS\]\s*)?(?:\[\s*)?\{\s*"(?:name|type)"\s*:')
-_MAY_BE_NAMED = re.compile(r'\s*(?:\[(?:TOOL_CALLS\]?)?\s*\[?\s*)?(?:\{\s*(?:"[a-z]{0,4}"?\s*:?)?)?')
+# An answer that is JSON from its start and names what to call.
+_NAMED = regex.compile(r'\s*(?:\[TOOL_CALLS\]\s*)?(?:\[\s*)?\{\s*"(?:name|type)"\s*:')
 _NAME = re.compile(r'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 
@@ -86,10 +87,11 @@ class CallReader:
 
     def _begin(self) -> None:
         """Decide whether the answer is JSON from its start, as soon as that shows."""
-        if _NAMED.match(self._held):
-            self._state = "json"
-        elif not _MAY_BE_NAMED.fullmatch(self._held):
+        found = _NAMED.match(self._held, partial=True)
+        if found is None:
             self._state = "text"
+        elif not found.partial:
+            self._state = "json"
 
     def _say(self) -> str:
         """Text before a tag; white space next to a call belongs to the call."""

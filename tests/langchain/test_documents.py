@@ -41,9 +41,15 @@ def test_what_answers_is_kept_within_the_budget_and_all_else_about_a_document_st
     for now, was in zip(kept, given, strict=True):
         about = now.metadata.pop("specprefill")
         assert now.metadata == was.metadata
-        assert set(about) == {"spans", "original_tokens", "kept_tokens"}
+        assert set(about) == {"spans", "score", "original_tokens", "kept_tokens"}
         assert all(was.page_content[start:end].strip() in now.page_content for start, end in about["spans"])
     assert sum(len(document.page_content) for document in kept) < 0.4 * sum(len(document.page_content) for document in given)
+
+
+def test_the_document_that_answers_has_the_highest_score(make: Callable[..., SpecPrefillDocumentCompressor]) -> None:
+    scores = [document.metadata["specprefill"]["score"] for document in make(drop_empty=False).compress_documents(make_documents(), QUERY)]
+    assert scores.index(max(scores)) == 3
+    assert all(0 <= score < scores[3] for number, score in enumerate(scores) if number != 3)
 
 
 def test_the_figures_are_json_and_add_up(make: Callable[..., SpecPrefillDocumentCompressor]) -> None:
