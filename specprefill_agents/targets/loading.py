@@ -84,9 +84,9 @@ def load_target(name: str, settings: TargetSettings | None = None) -> LocalTarge
 def _loaded(name: str, settings: TargetSettings) -> tuple[Any, Any]:
     spread = settings.device == "spread"
     where = choose_device("auto" if spread else settings.device)
-    placed = {"device_map": "auto"} if spread else {}
+    placed: dict[str, Any] = {"device_map": "auto"} if spread else {}
     if settings.bits:
-        placed |= {"device_map": placed.get("device_map", str(where)), "quantization_config": _quantized(settings.bits)}
+        placed = {"device_map": "auto" if spread else str(where), "quantization_config": _quantized(settings.bits)}
     model, tokenizer = load_pretrained(name, AutoModelForCausalLM, choose_dtype(where, settings.dtype), **placed)
     return (model if placed else model.to(where)), tokenizer
 

@@ -114,6 +114,7 @@ class Reading:
             ) from error
         self._chunk_tokens = max(SMALLEST_CHUNK, size // 2)
         for layer in self._cache.layers:
+            assert isinstance(layer, DynamicLayer)  # can_rewind
             layer.crop(len(self.ids) - layer.get_seq_length())
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -20,7 +20,7 @@ class Sampling:
     | field | unit, range | meaning |
     |---|---|---|
     | `max_new_tokens` | tokens, >= 1 | longest answer |
-    | `stop` | non-empty strings | each ends the answer, and is left out of it |
+    | `stop` | tuple of non-empty strings | each ends the answer, and is left out of it |
     | `temperature` | >= 0 | 0 takes the likeliest token, above it tokens are drawn |
     | `top_p` | (0, 1] | drawn from the likeliest tokens that together have this probability |
     | `top_k` | tokens, >= 1, or None | drawn from so many of the likeliest |
@@ -37,8 +37,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise ConfigError("max_new_tokens", self.max_new_tokens, "an integer >= 1")
-        if isinstance(self.stop, str) or not all(self.stop):
-            raise ConfigError("stop", self.stop, "a sequence of non-empty strings")
+        if not isinstance(self.stop, tuple) or not all(self.stop):
+            raise ConfigError("stop", self.stop, "a tuple of non-empty strings")
         if not self.temperature >= 0:
             raise ConfigError("temperature", self.temperature, "a number >= 0")
         if not 0 < self.top_p <= 1:

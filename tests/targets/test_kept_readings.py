@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 
@@ -39,7 +40,7 @@ def test_each_step_reads_only_what_is_new_and_answers_the_same(target: LocalTarg
     found = [kept.generate(request, SHORT) for request in requests]
     assert [one.token_ids for one in found] == [one.token_ids for one in plain]
     assert found[0].cached_tokens == 0
-    for earlier, later in zip(found, found[1:], strict=False):
+    for earlier, later in itertools.pairwise(found):
         assert later.cached_tokens >= earlier.prompt_tokens
         assert later.prompt_tokens - later.cached_tokens < 80
 
