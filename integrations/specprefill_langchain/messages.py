@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, build_query, call_label
-from specprefill_agents.types import Kind, Segment
+from specprefill_agents.types import CompressedSegment, Kind, Segment
+from specprefill_langchain.originals import noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +61,24 @@ def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Ro
     return found
 
 
-def put_back(messages: Sequence[BaseMessage], slots: Sequence[Slot], texts: Sequence[str]) -> list[BaseMessage]:
-    """`messages` with `texts` in place of the texts of `slots`."""
-    contents: dict[int, str | list[str | dict[str, object]]] = {}
-    for slot, text in zip(slots, texts, strict=True):
-        if text == slot.segment.text:
+def put_back(
+    messages: Sequence[BaseMessage], slots: Sequence[Slot], decided: Sequence[CompressedSegment], *, with_originals: bool = False
+) -> list[BaseMessage]:
+    """`messages` with what was decided in place of the texts of `slots`; the whole texts noted on them `with_originals`."""
+    changes: dict[int, dict[str, Any]] = {}
+    for slot, one in zip(slots, decided, strict=True):
+        if one.text == slot.segment.text:
             continue
+        message = messages[slot.message]
+        change = changes.setdefault(slot.message, {"content": list(message.content)})
         if slot.block is None:
-            contents[slot.message] = text
+            change["content"] = one.text
+            if with_originals:
+                change["additional_kwargs"] = noted(message, slot.segment.text, one)
             continue
-        blocks = contents.setdefault(slot.message, list(messages[slot.message].content))
-        assert isinstance(blocks, list)
-        block = blocks[slot.block]
-        blocks[slot.block] = text if isinstance(block, str) else {**block, "text": text}
-    return [m.model_copy(update={"content": contents[i]}) if i in contents else m for i, m in enumerate(messages)]
+        block = change["content"][slot.block]
+        change["content"][slot.block] = one.text if isinstance(block, str) else {**block, "text": one.text}
+    return [m.model_copy(update=changes[i]) if i in changes else m for i, m in enumerate(messages)]
 
 
 def _round(slots: Sequence[Slot], calls: dict[str, CallContext], user_text: str, query: str | None) -> Round:

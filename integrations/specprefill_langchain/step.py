@@ -53,9 +53,12 @@ class Steps(Protocol):
         ...
 
 
-def compress_step(compressor: Compressor, session: Steps, messages: Sequence[BaseMessage], query: str | None = None) -> StepReport:
+def compress_step(
+    compressor: Compressor, session: Steps, messages: Sequence[BaseMessage], query: str | None = None, *, with_originals: bool = False
+) -> StepReport:
     """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
 
+    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`originals.reads_originals`).
     Raises only where `compressor.config.on_error` is "raise".
     """
     results: list[CompressionResult] = []
@@ -64,7 +67,8 @@ def compress_step(compressor: Compressor, session: Steps, messages: Sequence[Bas
         parts = rounds(messages, query)
         results = session.steps([Turn(tuple(slot.segment for slot in part.slots), part.query) for part in parts])
         slots = [slot for part in parts for slot in part.slots]
-        sent = put_back(messages, slots, [segment.text for result in results for segment in result.segments])
+        decided = [segment for result in results for segment in result.segments]
+        sent = put_back(messages, slots, decided, with_originals=with_originals)
     except Exception as error:
         if compressor.config.on_error == "raise":
             raise
