@@ -14,10 +14,13 @@ from langchain_core.tools import BaseTool
 
 from specprefill_agents.accounting.tracking import PrefixReport
 from specprefill_agents.compressor import Compressor
-from specprefill_agents.session import Turn, results
+from specprefill_agents.session import stepping
 from specprefill_agents.session.sessions import Steps
 from specprefill_agents.types import CompressionResult
 from specprefill_langchain.messages import put_back, rounds
+
+EVENT = "langchain"
+"""What audit records of this package are events of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +50,13 @@ def compress_step(compressor: Compressor, session: Steps, messages: Sequence[Bas
 
     Raises only where `compressor.config.on_error` is "raise".
     """
-    made: list[CompressionResult] = []
-    sent = list(messages)
-    try:
-        parts = rounds(messages, query)
-        made = session.steps([Turn(tuple(slot.segment for slot in part.slots), part.query) for part in parts])
-        slots = [slot for part in parts for slot in part.slots]
-        sent = put_back(messages, slots, [segment.text for result in made for segment in result.segments])
-    except Exception as error:
-        if compressor.config.on_error == "raise":
-            raise
-        made = [failed(compressor, "a session step", error)]
-    return StepReport(tuple(messages), tuple(sent), results.in_all(made))
+    sent, result = stepping.compress_rounds(compressor, session, messages, lambda given: rounds(given, query), put_back, EVENT)
+    return StepReport(tuple(messages), tuple(sent), result)
 
 
 def failed(compressor: Compressor, what: str, error: Exception) -> CompressionResult:
     """The result of a part that failed, after leaving a record in the compressor's audit log."""
-    return results.failed(compressor, "langchain", what, error)
+    return stepping.failed(compressor, EVENT, what, error)
 
 
 def model_name(model: object) -> str | None:
