@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from specprefill_llamaindex.figures import SpecPrefillEvent
     from specprefill_llamaindex.llm import SpecPrefillLLM
     from specprefill_llamaindex.llm_local import LocalLLM
+    from specprefill_llamaindex.metering import Meter
     from specprefill_llamaindex.postprocessor import SPANS_KEY, SpecPrefillPostprocessor
     from specprefill_llamaindex.step import StepReport
 
 _HOMES = {
     "LocalLLM": "llm_local",
+    "Meter": "metering",
     "SPANS_KEY": "postprocessor",
     "SpecPrefillEvent": "figures",
     "SpecPrefillLLM": "llm",
@@ -28,7 +30,7 @@ _HOMES = {
     "expand_tool": "expanding",
 }
 
-__all__ = ["SPANS_KEY", "LocalLLM", "SpecPrefillEvent", "SpecPrefillLLM", "SpecPrefillPostprocessor", "StepReport", "expand_tool"]
+__all__ = ["SPANS_KEY", "LocalLLM", "Meter", "SpecPrefillEvent", "SpecPrefillLLM", "SpecPrefillPostprocessor", "StepReport", "expand_tool"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import asdict
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, ChatResponseAsyncGen, ChatResponseGen
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.events.base import BaseEvent
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.base.event import BaseEvent
 
 from specprefill_agents.types import Usage
 from specprefill_llamaindex.step import StepReport
@@ -51,18 +51,29 @@ def marked(response: ChatResponse, figures: Mapping[str, Any]) -> ChatResponse:
     return response.model_copy(update={"additional_kwargs": {**response.additional_kwargs, KEY: dict(figures)}})
 
 
-def marked_stream(stream: ChatResponseGen, figures: Mapping[str, Any]) -> ChatResponseGen:
-    """The stream with its figures in each part, as each holds all of the answer so far. Closing it closes `stream`."""
+def marked_stream(stream: ChatResponseGen, figures: Mapping[str, Any], done: Callable[[ChatResponse | None], None]) -> ChatResponseGen:
+    """The stream with its figures in each part, as each holds all of the answer so far. Closing it closes `stream`.
+
+    `done` is told of the last part once the stream has ended by itself.
+    """
+    last = None
     with closing(_closable(stream)) as parts:
         for part in parts:
+            last = part
             yield marked(part, figures)
+    done(last)
 
 
-async def amarked_stream(stream: ChatResponseAsyncGen, figures: Mapping[str, Any]) -> ChatResponseAsyncGen:
+async def amarked_stream(
+    stream: ChatResponseAsyncGen, figures: Mapping[str, Any], done: Callable[[ChatResponse | None], Awaitable[None]]
+) -> ChatResponseAsyncGen:
     """As `marked_stream`."""
+    last = None
     async with aclosing(_aclosable(stream)) as parts:
         async for part in parts:
+            last = part
             yield marked(part, figures)
+    await done(last)
 
 
 def _closable(stream: Iterator[ChatResponse]) -> ChatResponseGen:

@@ -7,7 +7,8 @@ import contextvars
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -24,14 +25,20 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index.core.tools.types import BaseTool
+from typing_extensions import ParamSpec
 
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
-from specprefill_agents.session.stepping import failed
 from specprefill_llamaindex.figures import amarked_stream, figures_of, marked, marked_stream, tell
+from specprefill_llamaindex.metering import Metered
 from specprefill_llamaindex.reasoning import wants_reasoning, with_reasoning
-from specprefill_llamaindex.step import EVENT, StepReport, compress_step
+from specprefill_llamaindex.step import StepReport, compress_step
+from specprefill_llamaindex.telling import Listeners
+
+Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 _OF_PROMPTS = (
     "system_prompt",
@@ -67,6 +74,8 @@ class SpecPrefillLLM(FunctionCallingLLM):
     Answers carry under `additional_kwargs["specprefill"]` the `original_tokens` and `kept_tokens` of all tool outputs, the
     `scorer_ms` and `cache_hits` of what was new, `fallback_reason` and `note`; so does every part of a stream. Agents pass
     that on to nobody: the same goes out as a `SpecPrefillEvent`, and to `on_step` with the messages; both before the call.
+    `ledger`, a `LedgerFile`, a `Meter` or a function, is told after each what it cost, by the usage in the answer's `raw`;
+    not of structured predictions, whose usage LlamaIndex keeps to itself, nor of a stream that is left before its end.
 
     To DeepSeek it also sends the `reasoning_content` of turns that called tools back as it was received, which DeepSeek
     insists on in thinking mode and LlamaIndex leaves out; `send_reasoning` says so for other chat-completions providers.
@@ -81,9 +90,12 @@ class SpecPrefillLLM(FunctionCallingLLM):
     query: str | None = Field(default=None, description="What tool outputs are read for; None derives it from the messages.")
     max_sessions: int = Field(default=MAX_SESSIONS, ge=1, description="How many conversations are remembered.", frozen=True)
     send_reasoning: bool = Field(default=False, description="Whether the reasoning of turns that called tools is sent back.")
-    on_step: Callable[[StepReport], None] | None = Field(default=None, exclude=True, description="Is told of each call.")
+    on_step: Callable[[StepReport], None] | None = Field(default=None, exclude=True, description="Is told of each call.", frozen=True)
+
+    ledger: Any = Field(default=None, exclude=True, description="Where the cost of each call goes.", frozen=True)
 
     _compressor: Compressor = PrivateAttr()
+    _listeners: Listeners = PrivateAttr()
     _sessions: Sessions = PrivateAttr()
     _worker: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-llm"))
 
@@ -98,18 +110,20 @@ class SpecPrefillLLM(FunctionCallingLLM):
         max_sessions: int = MAX_SESSIONS,
         send_reasoning: bool | None = None,
         on_step: Callable[[StepReport], None] | None = None,
+        ledger: Metered | None = None,
         **settings: Any,
     ) -> None:
         given = config if isinstance(config, CompressionConfig) else CompressionConfig.from_dict(config or {})
         made = compressor or Compressor(draft, given)
         fields: dict[str, Any] = {"inner_llm": inner_llm, "draft": made.draft, "config": made.config}
-        fields |= {"query": query, "max_sessions": max_sessions, "on_step": on_step}
+        fields |= {"query": query, "max_sessions": max_sessions, "on_step": on_step, "ledger": ledger}
         fields |= {"send_reasoning": wants_reasoning(inner_llm) if send_reasoning is None else send_reasoning}
         taken = {name: getattr(inner_llm, name, None) for name in (*_OF_PROMPTS, *_OF_CALLS)}
         super().__init__(**{**taken, **settings}, **fields)
         for name in settings.keys() & set(_OF_CALLS):
             setattr(inner_llm, name, settings[name])
         self._compressor = made
+        self._listeners = Listeners(made, on_step, ledger)
         self._sessions = Sessions(made, max_sessions, self._model_name or None)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -134,23 +148,29 @@ class SpecPrefillLLM(FunctionCallingLLM):
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The model's answer to the messages with their tool outputs compressed. Blocks while the draft reads what is new."""
-        step = self._told(self._step(messages, kwargs))
-        return marked(self.inner_llm.chat(self._wire(step), **kwargs), figures_of(step.result.usage))
+        step = self._step(messages, kwargs)
+        response = self.inner_llm.chat(self._wire(step), **kwargs)
+        self._listeners.answered(step, response)
+        return marked(response, figures_of(step.result.usage))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """As `chat`, in parts."""
-        step = self._told(self._step(messages, kwargs))
-        return marked_stream(self.inner_llm.stream_chat(self._wire(step), **kwargs), figures_of(step.result.usage))
+        step = self._step(messages, kwargs)
+        stream = self.inner_llm.stream_chat(self._wire(step), **kwargs)
+        return marked_stream(stream, figures_of(step.result.usage), partial(self._listeners.answered, step))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, with the work done in this instance's one worker thread."""
-        step = self._told(await self._astep(messages, kwargs))
-        return marked(await self.inner_llm.achat(self._wire(step), **kwargs), figures_of(step.result.usage))
+        step = await self._in_worker(self._step, messages, kwargs)
+        response = await self.inner_llm.achat(self._wire(step), **kwargs)
+        await self._in_worker(self._listeners.answered, step, response)
+        return marked(response, figures_of(step.result.usage))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """As `achat`, in parts."""
-        step = self._told(await self._astep(messages, kwargs))
-        return amarked_stream(await self.inner_llm.astream_chat(self._wire(step), **kwargs), figures_of(step.result.usage))
+        step = await self._in_worker(self._step, messages, kwargs)
+        stream = await self.inner_llm.astream_chat(self._wire(step), **kwargs)
+        return amarked_stream(stream, figures_of(step.result.usage), partial(self._in_worker, self._listeners.answered, step))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As the model inside completes."""
@@ -202,28 +222,30 @@ class SpecPrefillLLM(FunctionCallingLLM):
         return self._caller().get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
 
     def structured_predict(
-        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
-    ) -> BaseModel:
+        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Model:
         """An `output_cls`, by whichever way the model inside has to one."""
         prompt, arguments = self._in_prompt(prompt, prompt_args)
-        return self._predictor().structured_predict(output_cls, prompt, llm_kwargs=llm_kwargs, **arguments)
+        made: Model = self._predictor().structured_predict(output_cls, prompt, llm_kwargs=llm_kwargs, **arguments)
+        return made
 
     async def astructured_predict(
-        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
-    ) -> BaseModel:
+        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Model:
         """As `structured_predict`."""
         prompt, arguments = await self._ain_prompt(prompt, prompt_args)
-        return await self._predictor().astructured_predict(output_cls, prompt, llm_kwargs=llm_kwargs, **arguments)
+        made: Model = await self._predictor().astructured_predict(output_cls, prompt, llm_kwargs=llm_kwargs, **arguments)
+        return made
 
     def stream_structured_predict(
-        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Generator[Any, None, None]:
         """As `structured_predict`, in parts."""
         prompt, arguments = self._in_prompt(prompt, prompt_args)
         return self._predictor().stream_structured_predict(output_cls, prompt, llm_kwargs=llm_kwargs, **arguments)
 
     async def astream_structured_predict(
-        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> AsyncGenerator[Any, None]:
         """As `structured_predict`, in parts."""
         prompt, arguments = await self._ain_prompt(prompt, prompt_args)
@@ -231,22 +253,14 @@ class SpecPrefillLLM(FunctionCallingLLM):
 
     def _step(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any]) -> StepReport:
         step = compress_step(self._compressor, self._sessions, messages, self.query)
-        return replace(step, tools=tuple(arguments.get("tools") or ()), model=str(arguments.get("model") or self._model_name))
-
-    async def _astep(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any]) -> StepReport:
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: context.run(self._step, messages, arguments))
-
-    def _told(self, step: StepReport) -> StepReport:
-        """The step, after telling of it."""
+        tools, model = tuple(arguments.get("tools") or ()), str(arguments.get("model") or self._model_name)
+        step = self._listeners.asked(replace(step, tools=tools, model=model))
         tell(step)
-        try:
-            if self.on_step:
-                self.on_step(step)
-        except Exception as error:
-            failed(self._compressor, EVENT, "on_step", error)
         return step
+
+    async def _in_worker(self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: context.run(call, *args, **kwargs))
 
     def _wire(self, step: StepReport) -> list[ChatMessage]:
         """The messages that the model inside is handed."""
@@ -255,11 +269,11 @@ class SpecPrefillLLM(FunctionCallingLLM):
     def _in_prompt(self, prompt: BasePromptTemplate, arguments: dict[str, Any]) -> tuple[BasePromptTemplate, dict[str, Any]]:
         """A prompt and its arguments with the tool outputs of its messages compressed; the very same where it has none."""
         messages = prompt.format_messages(llm=self.inner_llm, **arguments)
-        return self._as_prompt(self._told(self._step(messages, {})), prompt, arguments)
+        return self._as_prompt(self._step(messages, {}), prompt, arguments)
 
     async def _ain_prompt(self, prompt: BasePromptTemplate, arguments: dict[str, Any]) -> tuple[BasePromptTemplate, dict[str, Any]]:
         messages = prompt.format_messages(llm=self.inner_llm, **arguments)
-        return self._as_prompt(self._told(await self._astep(messages, {})), prompt, arguments)
+        return self._as_prompt(await self._in_worker(self._step, messages, {}), prompt, arguments)
 
     def _as_prompt(
         self, step: StepReport, prompt: BasePromptTemplate, arguments: dict[str, Any]

@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage, ContentBlock, MessageR
 from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, call_label
 from specprefill_agents.prompt.rounds import Round, Rounds, Slot
-from specprefill_agents.types import Segment
+from specprefill_agents.types import Kind, Segment
 from specprefill_llamaindex.observations import action_in, observation_in
 
 ASSISTANT_ROLES = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
@@ -105,7 +105,7 @@ def _arguments(given: object) -> Mapping[str, Any]:
 
 def _segment(text: str, call_id: str | None, call: CallContext | None, name: object = None) -> Segment:
     tool = name if isinstance(name, str) and name else call.tool if call else None
-    kind = "expanded" if tool == EXPAND_TOOL else "tool_result"
+    kind: Kind = "expanded" if tool == EXPAND_TOOL else "tool_result"
     return Segment(text, kind, tool, call_id, call=call_label(call) if call else "")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
+from specprefill_agents.accounting.tracking import PrefixReport
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session.sessions import Sessions, name_of
 from specprefill_agents.session.stepping import compress_rounds
@@ -24,7 +25,7 @@ class StepReport:
 
     `tools` are described as they go out. `model` is the name of the model that is asked, "" where it has none.
     `conversation_id` names what the conversation begins with, as LlamaIndex names no conversations; `arm` is its arm in an
-    experiment.
+    experiment. `prefix` compares the request with the one before it in the conversation; None where nobody looked.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -34,6 +35,7 @@ class StepReport:
     model: str = ""
     conversation_id: str = ""
     arm: str = ""
+    prefix: PrefixReport | None = None
 
 
 def compress_step(compressor: Compressor, sessions: Sessions, messages: Sequence[ChatMessage], query: str | None = None) -> StepReport:
