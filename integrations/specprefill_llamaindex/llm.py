@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +23,6 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index.core.tools.types import BaseTool
-from typing_extensions import ParamSpec
 
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
@@ -35,10 +32,9 @@ from specprefill_llamaindex.metering import Metered
 from specprefill_llamaindex.reasoning import wants_reasoning, with_reasoning
 from specprefill_llamaindex.step import StepReport, compress_step
 from specprefill_llamaindex.telling import Listeners
+from specprefill_llamaindex.threads import in_thread
 
 Model = TypeVar("Model", bound=BaseModel)
-Result = TypeVar("Result")
-Parameters = ParamSpec("Parameters")
 
 _OF_PROMPTS = (
     "system_prompt",
@@ -161,16 +157,16 @@ class SpecPrefillLLM(FunctionCallingLLM):
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, with the work done in this instance's one worker thread."""
-        step = await self._in_worker(self._step, messages, kwargs)
+        step = await self._astep(messages, kwargs)
         response = await self.inner_llm.achat(self._wire(step), **kwargs)
-        await self._in_worker(self._listeners.answered, step, response)
+        await self._listeners.aanswered(step, response)
         return marked(response, figures_of(step.result.usage))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """As `achat`, in parts."""
-        step = await self._in_worker(self._step, messages, kwargs)
+        step = await self._astep(messages, kwargs)
         stream = await self.inner_llm.astream_chat(self._wire(step), **kwargs)
-        return amarked_stream(stream, figures_of(step.result.usage), partial(self._in_worker, self._listeners.answered, step))
+        return amarked_stream(stream, figures_of(step.result.usage), partial(self._listeners.aanswered, step))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As the model inside completes."""
@@ -258,9 +254,8 @@ class SpecPrefillLLM(FunctionCallingLLM):
         tell(step)
         return step
 
-    async def _in_worker(self, call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: context.run(call, *args, **kwargs))
+    async def _astep(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any]) -> StepReport:
+        return await in_thread(self._worker, self._step, messages, arguments)
 
     def _wire(self, step: StepReport) -> list[ChatMessage]:
         """The messages that the model inside is handed."""
@@ -273,7 +268,7 @@ class SpecPrefillLLM(FunctionCallingLLM):
 
     async def _ain_prompt(self, prompt: BasePromptTemplate, arguments: dict[str, Any]) -> tuple[BasePromptTemplate, dict[str, Any]]:
         messages = prompt.format_messages(llm=self.inner_llm, **arguments)
-        return self._as_prompt(await self._in_worker(self._step, messages, {}), prompt, arguments)
+        return self._as_prompt(await self._astep(messages, {}), prompt, arguments)
 
     def _as_prompt(
         self, step: StepReport, prompt: BasePromptTemplate, arguments: dict[str, Any]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -38,8 +36,7 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
 from specprefill_agents.targets.local import Generation, LocalTarget
 from specprefill_llamaindex.messages import ASSISTANT_ROLES, SYSTEM_ROLES, TOOL_ROLES, calls_in, tool_call_id
-
-Result = TypeVar("Result")
+from specprefill_llamaindex.threads import in_thread
 
 _END = object()
 
@@ -146,22 +143,18 @@ class LocalLLM(LLM):
             stream.close()
 
     async def _aanswer(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return await self._in_worker(lambda: self._answer(messages, **kwargs))
+        return await in_thread(self._worker, self._answer, messages, **kwargs)
 
     async def _aparts(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         stream = self._parts(messages, **kwargs)
         try:
             while True:
-                part: Any = await self._in_worker(lambda: next(stream, _END))
+                part: Any = await in_thread(self._worker, next, stream, _END)
                 if part is _END:
                     return
                 yield part
         finally:
             self._worker.submit(stream.close)  # behind the token that may be in the making
-
-    async def _in_worker(self, call: Callable[[], Result]) -> Result:
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: context.run(call))
 
     def _target(self) -> LocalTarget:
         with self._loading:

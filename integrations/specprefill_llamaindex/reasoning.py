@@ -1,6 +1,6 @@
 """DeepSeek gets the reasoning of its turns that called tools back, exactly as it sent it, which it insists on in thinking mode.
 
-llama-index-llms-openai 0.7 reads `reasoning_content` into a ThinkingBlock and leaves that out of requests; DeepSeek then
+llama-index-llms-openai 0.8.3 reads `reasoning_content` into a ThinkingBlock and leaves that out of requests; DeepSeek then
 refuses them with HTTP 400. The remedy is a form of the message in which that package sends it.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from llama_index.core.base.llms.types import ChatResponse
@@ -11,6 +12,7 @@ from specprefill_agents.compressor import Compressor
 from specprefill_agents.session.stepping import failed
 from specprefill_llamaindex.metering import Metered, meter_for
 from specprefill_llamaindex.step import EVENT, StepReport
+from specprefill_llamaindex.threads import in_thread
 
 
 class Listeners:
@@ -19,6 +21,8 @@ class Listeners:
     def __init__(self, compressor: Compressor, on_step: Callable[[StepReport], None] | None, ledger: Metered | None) -> None:
         self._compressor = compressor
         self._on_step = on_step
+        # Apart from the thread in which the draft works: an answer must not wait until another conversation is scored.
+        self._accountant = ThreadPoolExecutor(1, thread_name_prefix="specprefill-ledger")
         self._meter = None if on_step is None and ledger is None else meter_for(ledger, compressor.counter)
 
     def asked(self, step: StepReport) -> StepReport:
@@ -44,3 +48,8 @@ class Listeners:
             self._meter.answered(step, answer)
         except Exception as error:
             failed(self._compressor, EVENT, "the ledger", error)
+
+    async def aanswered(self, step: StepReport, answer: ChatResponse | None) -> None:
+        """As `answered`, in a thread of its own."""
+        if self._meter:
+            await in_thread(self._accountant, self.answered, step, answer)
