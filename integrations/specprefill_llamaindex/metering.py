@@ -31,8 +31,8 @@ class Meter(CallMeter[StepReport, ChatResponse]):
             sent=tuple(map(part_of, report.sent)),
             plain=tuple(map(part_of, report.messages)),
             scorer_ms=report.result.usage.scorer_ms,
-            conversation_id=report.conversation_id,
-            is_named=True,
+            conversation_id=f"{report.conversation_id}/{report.call_id}",  # of the first call; the others continue it
+            is_named=False,
             model=report.model,
             arm=report.arm,
         )

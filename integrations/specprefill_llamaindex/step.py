@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -26,6 +27,7 @@ class StepReport:
     `tools` are described as they go out. `model` is the name of the model that is asked, "" where it has none.
     `conversation_id` names what the conversation begins with, as LlamaIndex names no conversations; `arm` is its arm in an
     experiment. `prefix` compares the request with the one before it in the conversation; None where nobody looked.
+    `call_id` tells the call from every other.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -36,6 +38,7 @@ class StepReport:
     conversation_id: str = ""
     arm: str = ""
     prefix: PrefixReport | None = None
+    call_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
 
 def compress_step(compressor: Compressor, sessions: Sessions, messages: Sequence[ChatMessage], query: str | None = None) -> StepReport:

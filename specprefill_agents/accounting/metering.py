@@ -51,11 +51,15 @@ class ModelCall:
 
 @dataclass(slots=True)
 class _Followed:
-    """A conversation with one model. `end` names its messages up to the last answer; `scorer_ms` was spent since then."""
+    """A conversation with one model. `asked` and `answered` name its messages without and with the last answer.
+
+    `scorer_ms` was spent since then.
+    """
 
     recorder: Recorder
     tracker: PrefixTracker
-    end: str = ""
+    asked: str = ""
+    answered: str = ""
     scorer_ms: float = 0.0
     asked_at: datetime | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -131,7 +135,7 @@ class CallMeter(ABC, Generic[Report, Answer]):
             )
             followed.scorer_ms = 0.0
             followed.tracker.answer(part)
-            *_, followed.end = _names_of_beginnings([*call.plain, part])
+            *_, followed.asked, followed.answered = ["", *_names_of_beginnings([*call.plain, part])]
             return followed.recorder.record(exchange, followed.asked_at or self._now())
 
     def _follow(self, call: ModelCall) -> _Followed:
@@ -149,11 +153,19 @@ class CallMeter(ABC, Generic[Report, Answer]):
         return followed
 
     def _continued(self, call: ModelCall, model: str) -> _Followed | None:
-        """The conversation that `call` begins with the whole of, longest first, no longer under its name of then."""
-        ends = {followed.end: key for key, followed in self._held.items() if key[1] == model and followed.end}
-        names = list(_names_of_beginnings(call.plain)) if ends else []
-        found = next((ends[name] for name in reversed(names) if name in ends), None)
-        return self._held.pop(found) if found else None
+        """The conversation that `call` goes on with, longest first, no longer under its name of then.
+
+        Some agents put an answer in other words before they send it back; then what was asked before must be the same.
+        """
+        held = {key: followed for key, followed in self._held.items() if key[1] == model and followed.answered}
+        answered = {followed.answered: key for key, followed in held.items()}
+        asked = {followed.asked: key for key, followed in held.items()}
+        names = list(_names_of_beginnings(call.plain)) if held else []
+        for name in reversed(names):
+            found = answered.get(name) or (asked.get(name) if name != names[-1] else None)
+            if found:
+                return self._held.pop(found)
+        return None
 
     def _begun(self, conversation_id: str, model: str, arm: str) -> _Followed:
         counter = Measurer(self._counter)  # one for both, so that a text is counted once

@@ -20,7 +20,7 @@ from llama_index.core.workflow import Context
 from llama_index.llms.deepseek import DeepSeek
 
 from specprefill_agents import Compressor
-from specprefill_llamaindex import SpecPrefillLLM, StepReport, expand_tool
+from specprefill_llamaindex import Meter, SpecPrefillLLM, StepReport, expand_tool
 from tests.llamaindex.llm.scripted import Scripted
 from tests.llamaindex.llm.timetables import TOOL, timetable
 from tests.openai_server import ANSWER, THOUGHTS, Recorded
@@ -196,3 +196,13 @@ def test_a_users_own_observation_is_no_tool_output(compressor: Compressor) -> No
     thought = ChatMessage("Thought: I know.\nAnswer: At 1:30.", role="assistant")
     SpecPrefillLLM(inner, compressor).chat([said, thought, said])
     assert inner.asked == [[said, thought, said]]
+
+
+async def test_a_react_agents_run_is_one_conversation_in_the_ledger(compressor: Compressor) -> None:
+    pages = [f'Thought: Page {page}.\nAction: timetable\nAction Input: {{"page": {page}, "town": "Basel"}}' for page in range(3)]
+    inner = Scripted(responses=[*pages, "Thought: I know.\nAnswer: At 0:30."])
+    meter = Meter(compressor.counter)
+    await ReActAgent(llm=SpecPrefillLLM(inner, compressor, ledger=meter), tools=[TOOL]).run("When does the train to Basel leave?")
+    (conversation,) = meter.ledger.conversations
+    assert len(conversation.steps) == 4
+    assert all(step.moved is None for step in conversation.steps)
