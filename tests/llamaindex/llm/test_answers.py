@@ -132,7 +132,7 @@ async def test_predictions_use_the_prompt_settings_of_the_model_inside(
 
 async def test_structured_answers_are_made_by_the_model_inside_of_compressed_outputs(llm: SpecPrefillLLM, server: Recorded) -> None:
     text = "\n".join(f'{{"row": {n}, "to": "{{town}}"}}' for n in range(80))
-    given = [ChatMessage(QUESTION, role="user"), called("a", page=1, town="Basel"), result(text, "a")]
+    given = [ChatMessage(QUESTION, role="user"), called("a", page=1, town="Basel"), result(text, "a"), ChatMessage(QUESTION, role="user")]
     prompt = ChatPromptTemplate(message_templates=given)
     train = Train(town="Basel", hour=1)
     assert llm.structured_predict(Train, prompt) == train
@@ -147,7 +147,7 @@ async def test_structured_answers_are_made_by_the_model_inside_of_compressed_out
     assert len(set(sent)) == 1
     assert len(sent[0]) < 0.5 * len(text)
     assert '"to": "{town}"' in sent[0]
-    assert all(request["tool_choice"] == "required" for request in server.requests)
+    assert [request["tool_choice"] for request in server.requests] == ["required", "required", "auto", "auto", "required", "required"]
 
 
 def test_a_tool_is_called_and_its_answer_given(llm: SpecPrefillLLM) -> None:
