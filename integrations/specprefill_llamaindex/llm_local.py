@@ -175,7 +175,7 @@ class LocalLLM(LLM):
         about = {"finish_reason": generation.finish_reason, "time_to_first_token_ms": generation.time_to_first_token_ms}
         usage = {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
         message = ChatMessage(generation.text, role=MessageRole.ASSISTANT)
-        return ChatResponse(message=message, delta="", raw=asdict(generation), additional_kwargs={**usage, **about})
+        return ChatResponse(message=message, delta="", raw={**asdict(generation), "usage": usage}, additional_kwargs={**usage, **about})
 
 
 def _turns(messages: Sequence[ChatMessage]) -> list[ChatTurn]:
