@@ -81,12 +81,12 @@ def calls_in(message: ChatMessage) -> dict[str, CallContext]:
 
 
 def _older_calls(calls: object, intent: str) -> Iterator[tuple[str, CallContext]]:
-    """Calls in the shape of a chat-completions provider, as objects of its client or as JSON."""
+    """Calls in the shape of a chat-completions provider, or of LlamaIndex's own selections; as objects or as JSON."""
     for call in calls if isinstance(calls, Sequence) else ():
-        call_id, function = _part(call, "id"), _part(call, "function")
-        name = _part(function, "name")
+        function = _part(call, "function")
+        call_id, name = _part(call, "id") or _part(call, "tool_id"), _part(function, "name") or _part(call, "tool_name")
         if isinstance(call_id, str) and isinstance(name, str):
-            yield call_id, CallContext(name, _arguments(_part(function, "arguments")), intent)
+            yield call_id, CallContext(name, _arguments(_part(function, "arguments") or _part(call, "tool_kwargs")), intent)
 
 
 def _part(whole: object, name: str) -> object:

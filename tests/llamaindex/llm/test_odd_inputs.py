@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, MessageRole, TextBlock
 from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.llms.llm import ToolSelection
 
 from specprefill_agents import Compressor
 from specprefill_llamaindex import SpecPrefillLLM
@@ -76,6 +77,7 @@ def test_no_messages_are_no_messages(compressor: Compressor) -> None:
         ({"tool_calls": [{"id": "a", "function": {"name": "grep", "arguments": '{"text": "x"}'}}]}, {"text": "x"}),
         ({"tool_calls": [{"id": "a", "function": {"name": "grep", "arguments": '{"text": '}}]}, {}),
         ({"tool_calls": [{"id": "a", "function": {"name": "grep"}}]}, {}),
+        ({"tool_calls": [ToolSelection(tool_id="a", tool_name="grep", tool_kwargs={"text": "x"})]}, {"text": "x"}),
     ],
 )
 def test_calls_that_older_integrations_keep_beside_the_blocks_are_known(kwargs: dict[str, Any], expected: dict[str, Any]) -> None:
