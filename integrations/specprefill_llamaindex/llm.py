@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
 )
-from llama_index.core.bridge.pydantic import BaseModel, Field, PrivateAttr
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
@@ -79,6 +79,8 @@ class SpecPrefillLLM(FunctionCallingLLM):
     Serializes by draft and config; `inner_llm`, which may hold keys, and a compressor with parts of its own must be handed to
     `from_dict` again. Raises `ConfigError` or `UnknownDraftError` at construction. What `inner_llm` raises passes through.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     inner_llm: LLM = Field(exclude=True, description="The model that is asked.")
     draft: str = Field(default=DEFAULT_DRAFT, description="Name of the local draft model.", frozen=True)

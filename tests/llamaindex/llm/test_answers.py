@@ -16,11 +16,12 @@ from llama_index.core.instrumentation.event_handlers.base import BaseEventHandle
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.llms.deepseek import DeepSeek
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from specprefill_agents import Compressor
+from specprefill_agents import Compressor, ConfigError
 from specprefill_agents.accounting.amounts import Tokens
 from specprefill_agents.accounting.ledger_file import LedgerFile, read_ledger
+from specprefill_agents.guardrails.settings import AbSettings, Guardrails
 from specprefill_llamaindex import Meter, SpecPrefillEvent, SpecPrefillLLM, StepReport
 from tests.llamaindex.llm.scripted import Scripted
 from tests.llamaindex.llm.timetables import FIGURES, QUESTION, TOOL, called, conversation, result, timetable
@@ -226,7 +227,6 @@ def test_on_step_is_told_before_the_call_and_what_it_raises_leaves_the_call_alon
 def test_it_is_serialized_by_draft_and_config_and_without_what_is_inside(llm: SpecPrefillLLM, deepseek: Callable[..., DeepSeek]) -> None:
     data = llm.to_dict()
     assert data["class_name"] == llm.class_name() == "SpecPrefillLLM"
-    assert "none" not in str(data.get("inner_llm", ""))
     assert "inner_llm" not in data
     again = SpecPrefillLLM.from_dict(data, inner_llm=deepseek())
     assert again.to_dict() == data
@@ -241,3 +241,24 @@ def test_it_is_what_the_model_inside_is(llm: SpecPrefillLLM, compressor: Compres
     assert not plain.metadata.is_function_calling_model
     with pytest.raises(ValueError, match="does not call tools; a ReActAgent works with any model"):
         plain.chat_with_tools([TOOL], user_msg="Hello")
+
+
+def test_settings_that_it_does_not_know_are_refused(deepseek: Callable[..., DeepSeek], compressor: Compressor) -> None:
+    for wrong in ({"keep_ratio": 0.3}, {"max_sessions": 0}):
+        with pytest.raises(ValidationError, match=next(iter(wrong))):
+            SpecPrefillLLM(deepseek(), compressor, **wrong)
+    with pytest.raises(ValidationError, match="inner_llm"):
+        SpecPrefillLLM("deepseek-flash", compressor)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="keep_ratio"):
+        SpecPrefillLLM(deepseek(), config={"keep_ratio": 2})
+
+
+async def test_the_control_arm_of_an_experiment_reads_everything(
+    deepseek: Callable[..., DeepSeek], lexical: Callable[..., Compressor], server: Recorded
+) -> None:
+    settings = Guardrails(id="g", version="1", ab=AbSettings(control_share=1.0))
+    control = Compressor(config=lexical(keep_ratio=0.2).config, cache="memory", guardrails=settings)
+    steps: list[StepReport] = []
+    await SpecPrefillLLM(deepseek(), control, on_step=steps.append).achat(conversation(1))
+    assert steps[0].arm == "control"
+    assert server.messages()[3]["content"] == timetable(0, "Basel")
