@@ -89,7 +89,6 @@ class SpecPrefillLLM(FunctionCallingLLM):
     max_sessions: int = Field(default=MAX_SESSIONS, ge=1, description="How many conversations are remembered.", frozen=True)
     send_reasoning: bool = Field(default=False, description="Whether the reasoning of turns that called tools is sent back.")
     on_step: Callable[[StepReport], None] | None = Field(default=None, exclude=True, description="Is told of each call.", frozen=True)
-
     ledger: Any = Field(default=None, exclude=True, description="Where the cost of each call goes.", frozen=True)
 
     _compressor: Compressor = PrivateAttr()
