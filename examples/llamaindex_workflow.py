@@ -76,7 +76,7 @@ async def main() -> None:
     """Let the agents work, and show each call of their model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scorer", default="fused", help="what ranks the lines; bm25 reads with no draft (default %(default)s)")
-    compressor = Compressor(config=CompressionConfig(keep_ratio=0.1, scorer=parser.parse_args().scorer))
+    compressor = Compressor(config=CompressionConfig(keep_ratio=0.2, scorer=parser.parse_args().scorer))
     llm, expand = SpecPrefillLLM(chosen_model(), compressor, on_step=show), expand_tool(compressor)
     agents: list[Any] = [
         FunctionAgent(
