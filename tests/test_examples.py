@@ -16,7 +16,7 @@ EVIDENCE = {
     "langchain_runnable.py": "You must cause any modified files to carry prominent notices",
     "llamaindex_agent.py": "raise ValueError('task_done() called too many times')",
     "llamaindex_postprocessor.py": 'executes a "return", "break" or "continue" statement, the saved exception is discarded',
-    "llamaindex_workflow.py": "If blocking is False executes the scheduled events due to expire soonest (if any) and then return the deadline of the",
+    "llamaindex_workflow.py": "If blocking is False executes the scheduled events due to expire soonest (if any) and then return",
 }
 """What must be left of the text for each example's question, with single spaces."""
 
