@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self, override
 
 from specprefill_agents.compressor import Compressor
-from specprefill_langchain.conversations import conversation_id
+from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_langchain.conversations import conversation_id, opening_of
 from specprefill_langchain.figures import KEY, Tail, atell, figures_of, marked, tell
 from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.rewiring import rewired
 from specprefill_langchain.runnable import PromptCompressor
-from specprefill_langchain.sessions import MAX_SESSIONS, Sessions
 from specprefill_langchain.step import compress_step, model_name
 from specprefill_langchain.unbinding import unbound
 
@@ -195,7 +195,7 @@ class ChatSpecPrefill(BaseChatModel):
             yield ready
 
     def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
-        session = self._sessions.get(conversation_id(call.config), messages)
+        session = self._sessions.get(conversation_id(call.config), opening_of(messages))
         step = compress_step(self.compressor, session, messages, self.query)
         return list(step.sent), figures_of(step.result.usage)
 

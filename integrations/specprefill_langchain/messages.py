@@ -7,56 +7,27 @@ did not change comes back as the identical object.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from specprefill_agents.prompt.expand import EXPAND_TOOL
-from specprefill_agents.prompt.query import CallContext, build_query, call_label
+from specprefill_agents.prompt.query import CallContext, call_label
+from specprefill_agents.prompt.rounds import Round, Rounds, Slot
 from specprefill_agents.types import Kind, Segment
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where a segment's text sits: index of the message, and of the block where the content is a list."""
-
-    message: int
-    block: int | None
-    segment: Segment
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The tool outputs that reach the model with one call, and what that call is about."""
-
-    slots: tuple[Slot, ...]
-    query: str
-
-
 def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Round]:
-    """The rounds of tool outputs in `messages`: an assistant message closes one, the end of the list the last.
-
-    Each round is read with the query of its own time (the user turn and the calls that led to it), or with `query`.
-    What was sent before can therefore be worked out again from the messages alone, and stays the same as the
-    conversation grows.
-    """
-    found: list[Round] = []
-    calls: dict[str, CallContext] = {}
-    slots: list[Slot] = []
-    user_text = ""
+    """The rounds of tool outputs in `messages`, see `prompt.rounds.Rounds`."""
+    found = Rounds(query)
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
-            slots += _slots(index, message, calls)
+            for slot in _slots(index, message, found.call(message.tool_call_id)):
+                found.output(slot)
         elif isinstance(message, HumanMessage):
-            user_text = str(message.text)
+            found.user(str(message.text))
         elif isinstance(message, AIMessage):
-            if slots:
-                found.append(_round(slots, calls, user_text, query))
-                slots = []
-            calls.update(_calls(message))
-    if slots:
-        found.append(_round(slots, calls, user_text, query))
-    return found
+            found.assistant(_calls(message))
+    return found.end()
 
 
 def put_back(messages: Sequence[BaseMessage], slots: Sequence[Slot], texts: Sequence[str]) -> list[BaseMessage]:
@@ -75,20 +46,12 @@ def put_back(messages: Sequence[BaseMessage], slots: Sequence[Slot], texts: Sequ
     return [m.model_copy(update={"content": contents[i]}) if i in contents else m for i, m in enumerate(messages)]
 
 
-def _round(slots: Sequence[Slot], calls: dict[str, CallContext], user_text: str, query: str | None) -> Round:
-    if query is None:
-        ids = dict.fromkeys(slot.segment.id or "" for slot in slots if slot.segment.kind == "tool_result")
-        query = build_query(user_text, [calls[call_id] for call_id in ids if call_id in calls])
-    return Round(tuple(slots), query)
-
-
 def _calls(message: AIMessage) -> dict[str, CallContext]:
     intent = str(message.text)
     return {call["id"]: CallContext(call["name"], call["args"], intent) for call in message.tool_calls if call["id"]}
 
 
-def _slots(index: int, message: ToolMessage, calls: dict[str, CallContext]) -> Iterator[Slot]:
-    call = calls.get(message.tool_call_id)
+def _slots(index: int, message: ToolMessage, call: CallContext | None) -> Iterator[Slot]:
     name = message.name or (call.tool if call else None)
     kind = _kind(message, name)
     for block, text in _texts(message.content):
