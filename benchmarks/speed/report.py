@@ -96,6 +96,16 @@ def _middleware(part: Mapping[str, Any]) -> str:
     return _titled(title, ["session", "ms a call"], rows)
 
 
+def _concurrency(part: Mapping[str, Any]) -> str:
+    names = {"off": "not compressed", "loading": "one, which loads the draft", "on": "compressed"}
+    rows = [[names[name], *(late[figure] for figure in ("p50", "p99", "longest", "over_goal"))] for name, late in part["late_ms"].items()]
+    title = (
+        f"Event loop beside {part['conversations']} agents at once, {part['outputs_each']} outputs of {part['chars_each']} characters each, "
+        f"scorer {part['scorer']}: how late a beat of {part['beat_ms']:g} ms comes"
+    )
+    return _titled(title, ["agents", "p50 ms", "p99 ms", "longest ms", f"later than {part['goal_ms']:g} ms"], rows)
+
+
 def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
     def shown(part: Mapping[str, Any]) -> str:
         rates = part["tokens_per_s"]
@@ -114,6 +124,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "splitting": _splitting,
     "steps": _steps,
     "middleware": _middleware,
+    "concurrency": _concurrency,
 }
 
 
