@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self, override
 
 from specprefill_agents.compressor import Compressor
-from specprefill_langchain.conversations import conversation_id
+from specprefill_langchain.conversations import own_conversation_id
 from specprefill_langchain.figures import KEY, Tail, atell, figures_of, marked, tell
 from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.rewiring import rewired
@@ -195,7 +195,7 @@ class ChatSpecPrefill(BaseChatModel):
             yield ready
 
     def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
-        session = self._sessions.get(conversation_id(call.config), messages)
+        session = self._sessions.get(own_conversation_id(call.config), messages)
         step = compress_step(self.compressor, session, messages, self.query)
         return list(step.sent), figures_of(step.result.usage)
 
@@ -281,7 +281,7 @@ class ChatSpecPrefill(BaseChatModel):
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         # Answers are cached by these: whatever decides what the model reads must be among them.
         call, arguments = self._arguments(stop, kwargs)
-        arm = self.compressor.guard.arm(conversation_id(call.config) or "")
+        arm = self.compressor.guard.arm(own_conversation_id(call.config) or "")
         settings = {"fingerprint": self.compressor.fingerprint, "query": self.query, "arm": arm}
         return {**self._model._get_invocation_params(**arguments), KEY: settings}
 
