@@ -39,7 +39,7 @@ class Sizes:
     middleware_repeats: int = 50
     conversations: int = 200
     conversation_outputs: int = 2
-    conversation_chars: int = 1_600
+    conversation_chars: int = 1_000
 
 
 QUICK = Sizes(
