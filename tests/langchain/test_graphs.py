@@ -167,5 +167,5 @@ def test_a_graph_in_another_one_does_not_go_by_the_name_of_that_ones_conversatio
     made_by_hand(node, tools).invoke(ask(TURNS[0]), THREAD)
     assert opened == ["a"]
     one_node("inner", made_by_hand(node, tools), checkpointer=InMemorySaver()).invoke(ask(TURNS[0]), THREAD)
-    assert len(opened) == 2
-    assert opened[1] != "a"
+    assert opened[1:]
+    assert "a" not in opened[1:]

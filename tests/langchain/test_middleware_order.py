@@ -147,7 +147,9 @@ def test_a_placeholder_is_sent_as_it_is_however_long(agent: Any, model: Any, que
 
 
 @pytest.mark.parametrize("order", [LAST, FIRST], ids=["last", "first"])
-def test_after_a_summary_what_is_left_is_sent_as_it_was_in_either_order(agent: Any, model: Any, question: str, wire: Wire, order: Any) -> None:
+def test_after_a_summary_what_is_left_is_sent_as_it_was_in_either_order(
+    agent: Any, model: Any, question: str, wire: Wire, order: Any
+) -> None:
     agent(None).invoke(ask(question), THREAD)
     undisturbed = outputs(model.requests[-1])
     model.requests.clear()
@@ -173,9 +175,7 @@ DECISIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("order", [LAST, FIRST], ids=["last", "first"])
-def test_what_a_reviewer_decides_is_read_whole_and_moves_no_prefix(
-    agent: Any, model: Any, question: str, wire: Wire, order: Any
-) -> None:
+def test_what_a_reviewer_decides_is_read_whole_and_moves_no_prefix(agent: Any, model: Any, question: str, wire: Wire, order: Any) -> None:
     review: HumanInTheLoopMiddleware[Any, Any, Any] = HumanInTheLoopMiddleware({"grep": True, "read_file": True})
     reviewed, decisions = agent(review, order), iter(DECISIONS)
     state = reviewed.invoke(ask(question), THREAD)
