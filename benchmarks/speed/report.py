@@ -105,8 +105,8 @@ def _concurrency(part: Mapping[str, Any]) -> str:
             [names[name], *(late[figure] for figure in figures), late["by_this_process"]["longest"], late["idle_process"]["longest"]]
         )
     title = (
-        f"Event loop beside {part['conversations']} agents at once, {part['outputs_each']} outputs of {part['chars_each']} characters each, "
-        f"scorer {part['scorer']}: how late a beat of {part['beat_ms']:g} ms comes"
+        f"Event loop beside {part['conversations']} agents at once, {part['outputs_each']} outputs of {part['chars_each']} characters "
+        f"each, scorer {part['scorer']}: how late a beat of {part['beat_ms']:g} ms comes"
     )
     head = [
         "agents",
