@@ -14,6 +14,7 @@ import pytest
 EVIDENCE = {
     "langchain_agent.py": "raise ValueError('task_done() called too many times')",
     "langchain_runnable.py": "You must cause any modified files to carry prominent notices",
+    "langgraph_resume.py": "raise ValueError('task_done() called too many times')",
     "llamaindex_postprocessor.py": 'executes a "return", "break" or "continue" statement, the saved exception is discarded',
 }
 """What must be left of the text for each example's question, with single spaces."""
@@ -52,9 +53,14 @@ def test_every_example_is_run_here_and_says_how(repository: Path) -> None:
 def test_an_example_keeps_what_answers_its_question_in_a_quarter_of_the_tokens(
     printed: Callable[..., str], embedded_draft: str, name: str
 ) -> None:
-    text, before, after = sent(printed(name, "--scorer", "bm25"))
+    output = printed(name, "--scorer", "bm25")
+    text, before, after = sent(output)
     assert EVIDENCE[name] in text
     assert 0 < after < before / 4
+    if name == "langgraph_resume.py":
+        again = re.search(r"byte for byte, in another process: ([\d,]+) of ([\d,]+) bytes", output)
+        assert again
+        assert 1_000 < int(again[1].replace(",", "")) < int(again[2].replace(",", ""))
 
 
 def test_without_options_the_embedded_draft_ranks(printed: Callable[..., str], embedded_draft: str) -> None:
