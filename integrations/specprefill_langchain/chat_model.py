@@ -134,6 +134,15 @@ class ChatSpecPrefill(BaseChatModel):
     ) -> AsyncIterator[AIMessageChunk]:
         return super().astream(input, config, stop=stop, **_placed(config, kwargs))
 
+    # Of the versions of events, only the third does not come by one of the methods above.
+    @override
+    def stream_events(self, input: LanguageModelInput, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
+        return super().stream_events(input, config, version=version, **(_placed(config, kwargs) if version == "v3" else kwargs))
+
+    @override
+    def astream_events(self, input: LanguageModelInput, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
+        return super().astream_events(input, config, version=version, **(_placed(config, kwargs) if version == "v3" else kwargs))
+
     @override
     def _generate(
         self,
