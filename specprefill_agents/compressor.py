@@ -100,7 +100,8 @@ class Compressor:
     def load(self) -> None:
         """Load the draft now, and not at the first call: for a server that is about to take requests. Blocks until it has read a text.
 
-        Loading holds Python's lock for some tenths of a second, in whatever thread, and so an event loop. Raises what loading raises.
+        Loading holds Python's lock for some tenths of a second, in whatever thread, and so an event loop. What it loads is much for
+        Python's garbage collector to go through: `gc.freeze()` afterwards spares a server that. Raises what loading raises.
         """
         if isinstance(self._scorer, LazyScorer):
             self._scorer.load()

@@ -89,7 +89,7 @@ def test_every_part_runs_and_is_stored(
     for late in parts["concurrency"]["late_ms"].values():
         assert late["beats"] > 0
         assert {"p50", "p99", "longest", "over_goal"} == set(late["idle_process"]) == set(late["by_this_process"])
-        assert late["by_this_process"]["longest"] <= late["longest"]
+        assert late["without_collections"]["longest"] <= late["by_this_process"]["longest"] <= late["longest"]
     assert printed.out.count("**") == 2 * len(PARTS), "one titled table a part"
 
 
@@ -112,11 +112,12 @@ def test_ratios_are_taken_within_a_repetition() -> None:
 
 
 def test_what_held_a_beat_up_beside_this_process_is_taken_off_its_lateness() -> None:
-    beats = [Beat(1.0, 1.1), Beat(2.0, 2.1, coreless_s=0.08), Beat(3.0, 3.1), Beat(4.0, 4.001)]
+    beats = [Beat(1.0, 1.1, collecting_s=0.09), Beat(2.0, 2.1, coreless_s=0.08), Beat(3.0, 3.1), Beat(4.0, 4.001)]
     idle = [Beat(1.0, 1.0), Beat(2.0, 2.001), Beat(2.98, 3.04), Beat(5.0, 5.5)]
     found = heartbeat.figures(beats, idle)
     assert (found["longest"], found["over_goal"]) == (100.0, 3)
     assert found["by_this_process"]["over_goal"] == 1
+    assert (found["without_collections"]["over_goal"], found["longest_collection"]) == (0, 90.0)
     assert [round(heartbeat.late_beside(beat, idle), 3) for beat in beats] == [0.0, 0.001, 0.06, 0.0]
 
 

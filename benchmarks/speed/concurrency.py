@@ -5,6 +5,9 @@ waited. The same agents are run with compression switched off first, which is wh
 begin one after the other, as requests do; only what is read is made, all else is real: `create_agent`, its tools, the
 middleware, the draft. Loading the draft is measured by itself, since it happens once (`Compressor.load` does it beforehand).
 
+A draft brings some hundred thousand objects that Python's garbage collector goes through again and again, with all threads at
+rest. So after loading they are frozen (`gc.freeze`), as a server would do.
+
 What other work on the machine does to a beat is told apart: by the time that the loop's thread stood ready without a core, and
 by beats of a process of its own that does nothing.
 """
@@ -12,6 +15,7 @@ by beats of a process of its own that does nothing.
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -44,11 +48,12 @@ async def _measured(subject: Subject) -> dict[str, Any]:
     )
     await off.ainvoke(asked_for(0))  # what is imported and made once is not the conversations' doing
     with idle_process() as idle:
-        beats = {
-            "off": await beside(partial(_conversations, off, sizes.conversations)),
-            "loading": await beside(partial(on.ainvoke, asked_for(0))),
-            "on": await beside(partial(_conversations, on, sizes.conversations)),
-        }
+        beats = {"off": await beside(partial(_conversations, off, sizes.conversations))}
+        beats["loading"] = await beside(partial(on.ainvoke, asked_for(0)))
+        gc.collect()
+        gc.freeze()
+        beats["on"] = await beside(partial(_conversations, on, sizes.conversations))
+        gc.unfreeze()
     return {
         "conversations": sizes.conversations,
         "outputs_each": sizes.conversation_outputs,

@@ -7,6 +7,7 @@ whole machine, so that the two can be compared.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -30,11 +31,15 @@ GOAL_MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """When a beat was due and when it came, and for how much of that the loop's thread was ready and had no core; in seconds."""
+    """When a beat was due and when it came, in seconds.
+
+    `coreless_s` of that the loop's thread was ready and had no core, `collecting_s` Python collected garbage, in any thread.
+    """
 
     due_s: float
     came_s: float
     coreless_s: float = 0.0
+    collecting_s: float = 0.0
 
     @property
     def late_s(self) -> float:
@@ -42,10 +47,26 @@ class Beat:
         return max(0.0, self.came_s - self.due_s)
 
 
+class _Collections:
+    """Adds up the seconds that Python spends on collecting garbage, during which no thread runs."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def __call__(self, phase: str, info: object) -> None:
+        if phase == "start":
+            self._started = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._started
+
+
 async def beside(work: Callable[[], Awaitable[object]]) -> list[Beat]:
     """The beats in this event loop from the beginning of `work` to its end."""
     beats: list[Beat] = []
-    heart = asyncio.create_task(_beat(beats))
+    collections = _Collections()
+    gc.callbacks.append(collections)
+    heart = asyncio.create_task(_beat(beats, collections))
     await asyncio.sleep(10 * BEAT_S)
     beats.clear()
     await work()
@@ -53,14 +74,15 @@ async def beside(work: Callable[[], Awaitable[object]]) -> list[Beat]:
     heart.cancel()
     with suppress(asyncio.CancelledError):
         await heart
+    gc.callbacks.remove(collections)
     return beats
 
 
-async def _beat(beats: list[Beat]) -> None:
+async def _beat(beats: list[Beat], collections: _Collections) -> None:
     while True:
-        due, waited = time.perf_counter() + BEAT_S, _coreless_s()
+        due, coreless, collecting = time.perf_counter() + BEAT_S, _coreless_s(), collections.seconds
         await asyncio.sleep(BEAT_S)
-        beats.append(Beat(due, time.perf_counter(), _coreless_s() - waited))
+        beats.append(Beat(due, time.perf_counter(), _coreless_s() - coreless, collections.seconds - collecting))
 
 
 def _coreless_s() -> float:
@@ -97,12 +119,20 @@ def _idle() -> None:
 
 
 def figures(beats: Sequence[Beat], idle: Sequence[Beat]) -> dict[str, Any]:
-    """Of the lateness of beats in milliseconds: as it was, of an idle process, and without what the machine's other work took."""
+    """Of the lateness of beats in milliseconds: as it was, of an idle process, and without what the machine's other work took.
+
+    The last of them also without garbage collections, whose longest is given.
+    """
+    others = [max(beat.coreless_s, late_beside(beat, idle)) for beat in beats]
     return {
         "beats": len(beats),
         **_spread([beat.late_s for beat in beats]),
         "idle_process": _spread([beat.late_s for beat in idle if beats[0].due_s <= beat.came_s and beat.due_s <= beats[-1].came_s]),
-        "by_this_process": _spread([max(0.0, beat.late_s - max(beat.coreless_s, late_beside(beat, idle))) for beat in beats]),
+        "by_this_process": _spread([max(0.0, beat.late_s - other) for beat, other in zip(beats, others, strict=True)]),
+        "without_collections": _spread(
+            [max(0.0, beat.late_s - max(other, beat.collecting_s)) for beat, other in zip(beats, others, strict=True)]
+        ),
+        "longest_collection": round(1000 * max(beat.collecting_s for beat in beats), 2),
     }
 
 

@@ -38,8 +38,8 @@ class Sizes:
     middleware_messages: int = 200
     middleware_repeats: int = 50
     conversations: int = 200
-    conversation_outputs: int = 2
-    conversation_chars: int = 1_000
+    conversation_outputs: int = 1
+    conversation_chars: int = 800
 
 
 QUICK = Sizes(

@@ -9,6 +9,8 @@ from benchmarks.tables import table
 
 Cells = Sequence[Sequence[object]]
 
+_OF_THE_LONGEST = ["idle process", "by this process", "garbage collection", "by this process without it"]
+
 
 def markdown(document: Mapping[str, Any]) -> str:
     """Every part that was measured, each as a table."""
@@ -118,6 +120,15 @@ def _concurrency(part: Mapping[str, Any]) -> str:
         "longest, idle process",
     ]
     return _titled(title, head, rows)
+
+
+def _held_up(late: Mapping[str, Any]) -> list[object]:
+    return [
+        late["idle_process"]["longest"],
+        late["by_this_process"]["longest"],
+        late["longest_collection"],
+        late["without_collections"]["longest"],
+    ]
 
 
 def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
