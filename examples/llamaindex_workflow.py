@@ -61,7 +61,8 @@ def chosen_model() -> LLM:
     if os.environ.get("DEEPSEEK_API_KEY"):
         from llama_index.llms.deepseek import DeepSeek
 
-        return DeepSeek("deepseek-flash", context_window=1_000_000, is_function_calling_model=True)
+        deepseek: LLM = DeepSeek("deepseek-flash", context_window=1_000_000, is_function_calling_model=True)
+        return deepseek
     said = script()
     return MockFunctionCallingLLM(response_generator=lambda *_, **__: next(said))
 

@@ -17,6 +17,7 @@ EVIDENCE = {
     "langchain_retriever.py": 'a "RuntimeError" exception is raised indicating that this is an error',
     "langchain_runnable.py": "You must cause any modified files to carry prominent notices",
     "llamaindex_agent.py": "raise ValueError('task_done() called too many times')",
+    "langgraph_resume.py": "raise ValueError('task_done() called too many times')",
     "llamaindex_postprocessor.py": 'executes a "return", "break" or "continue" statement, the saved exception is discarded',
     "llamaindex_workflow.py": "If blocking is False executes the scheduled events due to expire soonest (if any) and then return",
 }
@@ -69,6 +70,10 @@ def test_an_example_keeps_what_answers_its_question_in_a_quarter_of_the_tokens(
     assert EVIDENCE[name] in text
     assert 0 < after < before / 4
     assert bool(re.search(r"^Answer: \S", output, re.MULTILINE)) == (name in ANSWERED)
+    if name == "langgraph_resume.py":
+        again = re.search(r"byte for byte, in another process: ([\d,]+) of ([\d,]+) bytes", output)
+        assert again
+        assert 1_000 < int(again[1].replace(",", "")) < int(again[2].replace(",", ""))
 
 
 def test_without_options_the_embedded_draft_ranks(printed: Callable[..., str], embedded_draft: str) -> None:

@@ -32,6 +32,11 @@ def conversation_id(config: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
+def own_conversation_id(config: Mapping[str, Any]) -> str | None:
+    """As `conversation_id`, but None within a graph in another one: the conversation that is named there is not its own."""
+    return None if _is_nested(config) else conversation_id(config)
+
+
 def place_of(config: Mapping[str, Any], known: Mapping[str, Any], messages: Sequence[BaseMessage]) -> Place:
     """The conversation that a call belongs to; what no config names is `known` from the state after the first call."""
     named = conversation_id(config)

@@ -1,6 +1,6 @@
 """LangChain messages -> segments -> LangChain messages: the one place that knows LangChain's message format.
 
-Only the text of tool messages becomes a segment. Nothing is mutated, added, dropped or reordered; a message whose text
+Only the text of tool messages that a tool wrote becomes a segment. Nothing is mutated, added, dropped or reordered; a message whose text
 did not change comes back as the identical object.
 """
 
@@ -14,6 +14,7 @@ from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, call_label
 from specprefill_agents.prompt.rounds import Round, Rounds, Slot
 from specprefill_agents.types import Kind, Segment
+from specprefill_langchain.harness import is_of_tool, notice_in
 
 
 def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Round]:
@@ -52,10 +53,12 @@ def _calls(message: AIMessage) -> dict[str, CallContext]:
 
 
 def _slots(index: int, message: ToolMessage, call: CallContext | None) -> Iterator[Slot]:
+    if not is_of_tool(message):
+        return
     name = message.name or (call.tool if call else None)
-    kind = _kind(message, name)
+    kind, label = _kind(message, name), call_label(call) if call else ""
     for block, text in _texts(message.content):
-        yield Slot(index, block, Segment(text, kind, name, message.tool_call_id, call=call_label(call) if call else ""))
+        yield Slot(index, block, Segment(text, kind, name, message.tool_call_id, notice_in(text), label))
 
 
 def _kind(message: ToolMessage, name: str | None) -> Kind:

@@ -57,7 +57,12 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     `on_step` is called before every model call with a `StepReport` (in a worker thread when the agent runs asynchronously).
     `ledger` is told after every call what it cost: a `LedgerFile`, a function of a conversation and its new step, or a
     `Meter` where the prices or the model's name must be given. Neither stops an agent: what fails is recorded, not passed
-    on. Both see requests as they leave this middleware, so let it stand last among those that change them.
+    on.
+
+    Let it stand last in `middleware`: the last one sees what is sent. Before `ContextEditingMiddleware` it would refer to outputs
+    that are cleared after it, and before one that adds tools or changes the prompt its reports and ledger would miss those.
+    `SummarizationMiddleware` and `HumanInTheLoopMiddleware` may stand anywhere: they change the state, between model calls. What
+    a person answered in place of a tool, the notice of a changed call and what was cleared pass as they are.
 
     Under guardrails with `drift.action_floor`, the model is asked a second time with the uncompressed messages on the sampled
     share of steps, and both next actions are compared. That call is paid for, and not in the ledger.

@@ -34,8 +34,9 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import LLM
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
+from specprefill_agents.targets.chat_template import ChatTurn
 from specprefill_agents.targets.local import Generation, LocalTarget
+from specprefill_agents.targets.tools import ToolCall
 from specprefill_llamaindex.messages import ASSISTANT_ROLES, SYSTEM_ROLES, TOOL_ROLES, calls_in, tool_call_id
 from specprefill_llamaindex.threads import in_thread
 

@@ -170,3 +170,27 @@ def test_what_is_sent_for_a_history_begins_what_is_sent_for_a_longer_one(compres
         if isinstance(message, AIMessage):  # it was asked with everything before it
             alone = compress_step(compressor, compressor.session("y"), history[:end]).sent
             assert list(alone) == list(whole[:end])
+
+
+@pytest.mark.parametrize(
+    ("notice", "rest", "is_notice"),
+    [
+        ('Changed. Executed instead: grep with arguments {"a": "}."}.\n\nTool response:', "\n1\n2", True),
+        ('Executed instead: grep with arguments {"a": 1}.', "", True),
+        ('Executed instead: grep with arguments {"a": 1}.', " And more that a tool said", False),
+        ("x" * 5_000 + ' Executed instead: grep with arguments {"a": 1}.\n\nTool response:', "\n1", False),
+        ("Tool response:", "\nnothing", False),
+    ],
+)
+def test_the_notice_of_a_reviewer_must_be_kept_of_an_output(notice: str, rest: str, is_notice: bool) -> None:
+    (part,) = rounds([HumanMessage("?"), ToolMessage(notice + rest, tool_call_id="1")])
+    assert [slot.segment.keep for slot in part.slots] == [((0, len(notice)),) if is_notice else ()]
+
+
+def test_what_no_tool_wrote_is_no_segment() -> None:
+    cleared = ToolMessage("[cleared]", tool_call_id="1", response_metadata={"context_editing": {"cleared": True}})
+    answered = ToolMessage("I know it.", tool_call_id="2", additional_kwargs={"lc_source": "hitl_interrupt_decision"})
+    other = ToolMessage("6:30", tool_call_id="3", response_metadata={"context_editing": "?"}, additional_kwargs={"lc_source": "other"})
+    (part,) = rounds([HumanMessage("?"), cleared, answered, other])
+    assert [slot.segment.id for slot in part.slots] == ["3"]
+    assert rounds([HumanMessage("?"), cleared, answered]) == []
