@@ -97,6 +97,16 @@ class Compressor:
         self._second = make_scorer(replace(self.config, scorer=rules.drift.scorer), self.draft, device, disk) if rules else self._lexical
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
 
+    def load(self) -> None:
+        """Load the draft now, and not at the first call: for a server that is about to take requests. Blocks until it has read a text.
+
+        Loading holds Python's lock for some tenths of a second, in whatever thread, and so an event loop. What it loads is much for
+        Python's garbage collector to go through: `gc.freeze()` afterwards spares a server that. Raises what loading raises.
+        """
+        if isinstance(self._scorer, LazyScorer):
+            self._scorer.load()
+            self._worker.submit(score_titled, self._scorer, ["A text to begin with."], "begin", [None]).result()
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything configured that shapes output bytes; loads no model."""

@@ -148,9 +148,15 @@ def _text(request: dict[str, Any]) -> str:
 def _calls(request: dict[str, Any]) -> list[dict[str, Any]]:
     tools = [tool["function"] for tool in request.get("tools") or []]
     choice = request.get("tool_choice", "auto")
-    if not tools or choice == "none" or (choice == "auto" and request["messages"][-1]["role"] == "tool" and not _goes_on(request)):
+    turn = sum(bool(message.get("tool_calls")) for message in request["messages"])
+    named = re.findall(r"`(\w+)`", _last_user_text(request))[turn : turn + 1]
+    if (
+        not tools
+        or choice == "none"
+        or (not named and choice == "auto" and request["messages"][-1]["role"] == "tool" and not _goes_on(request))
+    ):
         return []
-    name = choice["function"]["name"] if isinstance(choice, dict) else tools[0]["name"]
+    name = choice["function"]["name"] if isinstance(choice, dict) else (*named, tools[0]["name"])[0]
     function = next(tool for tool in tools if tool["name"] == name)
     arguments = _value(function.get("parameters") or {}, _last_user_text(request), count())
     call_id = f"call-{len(request['messages'])}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -149,7 +149,7 @@ def _watch_sessions(watch: PrefixWatch, patch: pytest.MonkeyPatch) -> None:
 
 
 def _watch_models(watch: PrefixWatch, patch: pytest.MonkeyPatch, base: Any) -> None:
-    generate, agenerate = base.generate, base.agenerate
+    generate, agenerate, stream, astream = base.generate, base.agenerate, base.stream, base.astream
 
     @wraps(generate)
     def watched(self: Any, messages: Sequence[Sequence[Any]], *args: Any, **kwargs: Any) -> Any:
@@ -163,6 +163,20 @@ def _watch_models(watch: PrefixWatch, patch: pytest.MonkeyPatch, base: Any) -> N
             watch.request(self, request, kwargs.get("tools"))
         return await agenerate(self, messages, *args, **kwargs)
 
+    # A model that streams by itself is not asked through `generate`; one that does not is then seen twice with the same.
+    @wraps(stream)
+    def watched_stream(self: Any, input: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
+        watch.request(self, self._convert_input(input).to_messages(), kwargs.get("tools"))
+        yield from stream(self, input, *args, **kwargs)
+
+    @wraps(astream)
+    async def awatched_stream(self: Any, input: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002
+        watch.request(self, self._convert_input(input).to_messages(), kwargs.get("tools"))
+        async for chunk in astream(self, input, *args, **kwargs):
+            yield chunk
+
+    patch.setattr(base, "stream", watched_stream)
+    patch.setattr(base, "astream", awatched_stream)
     patch.setattr(base, "generate", watched)
     patch.setattr(base, "agenerate", awatched)
 

@@ -168,3 +168,25 @@ def test_a_splitter_of_one_s_own_says_how_texts_are_cut_and_is_part_of_the_finge
     text = "".join(f"{n}: {'x ' * 20}\n" for n in range(60)) + f"the needle {'y ' * 200}\n"
     (result,) = own.compress([Segment(text)], "where is the needle").segments
     assert all(text[start - 1] == "\n" for start, _ in result.spans if start)
+
+
+def test_a_draft_can_be_loaded_before_the_first_call_and_a_scorer_without_one_needs_nothing(
+    tiny_draft: str, lexical: Callable[..., Compressor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressor = Compressor(tiny_draft, CompressionConfig(scorer="speculative", target_tokenizer="o200k_base"), cache="memory")
+    read: list[str] = []
+    assert compressor.decider.scorer_fingerprint is None
+    compressor.load()
+    loaded = compressor.decider.scorer_fingerprint
+    assert loaded
+    monkeypatch.setattr("specprefill_agents.scoring.speculative.load_speculative", lambda *_, **__: read.append("again"))
+    compressor.load()
+    assert (compressor.decider.scorer_fingerprint, read) == (loaded, [])
+    lexical().load()
+
+
+def test_a_draft_that_is_not_there_is_an_error_when_it_is_to_be_loaded(tiny_draft: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compressor = Compressor(tiny_draft, CompressionConfig(scorer="speculative", target_tokenizer="o200k_base"), cache="memory")
+    monkeypatch.setattr("specprefill_agents.scoring.speculative.load_speculative", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        compressor.load()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ClearToolUsesEdit, ContextEditingMiddleware
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
 from specprefill_agents import Compressor, Segment, Session
@@ -118,6 +119,18 @@ async def test_another_system_prompt_in_a_conversation_is_seen() -> None:
         assert watch.moves == []
         await model.ainvoke([SystemMessage("It is Tuesday."), question])
     assert watch.moves == ["Writer: the tools, the system prompt or the first message is sent otherwise than before"]
+
+
+@pytest.mark.prefix_moves(reason="shows that the watch sees it")
+async def test_what_a_model_streams_by_itself_is_seen_too() -> None:
+    model = GenericFakeChatModel(messages=iter([AIMessage("one"), AIMessage("two"), AIMessage("three")]))
+    question, call = HumanMessage("Well?", id="q"), AIMessage("", id="c", tool_calls=[{"name": "look", "args": {}, "id": "1"}])
+    with watching() as watch:
+        assert list(model.stream([question, call, ToolMessage("6:30 and 7:30", tool_call_id="1", id="t")]))
+        assert [chunk async for chunk in model.astream([question, call, ToolMessage("6:30 and 7:30", tool_call_id="1", id="t")])]
+        assert watch.moves == []
+        assert [chunk async for chunk in model.astream([question, call, ToolMessage("6:30", tool_call_id="1", id="t")])]
+    assert watch.moves == ["GenericFakeChatModel: message 2 (tool) is sent otherwise than before"]
 
 
 def mark(*args: object, **kwargs: object) -> pytest.Mark:

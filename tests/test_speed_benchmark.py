@@ -11,8 +11,9 @@ import torch
 
 from benchmarks.made import KINDS, WORST, made_text
 from benchmarks.made.draft import write_tiny_preset
-from benchmarks.speed import plan, splitting
+from benchmarks.speed import heartbeat, plan, splitting
 from benchmarks.speed.__main__ import PARTS, main
+from benchmarks.speed.heartbeat import Beat
 from benchmarks.speed.plan import Sizes
 from benchmarks.speed.text import questions, stdlib_text
 from benchmarks.speed.timing import interleaved, line_through, ratio, spread_per_size
@@ -38,6 +39,8 @@ TINY = Sizes(
     step_repeats=2,
     middleware_messages=9,
     middleware_repeats=2,
+    conversations=2,
+    conversation_chars=300,
 )
 
 
@@ -82,6 +85,11 @@ def test_every_part_runs_and_is_stored(
     assert set(parts["middleware"]["ms"]) == {"held", "read_back"}
     assert (parts["middleware"]["messages"], parts["middleware"]["outputs"]) == (9, 4)
     assert parts["middleware"]["chars_sent"] < parts["middleware"]["chars"]
+    assert set(parts["concurrency"]["late_ms"]) == {"off", "loading", "on"} == set(parts["concurrency"]["seconds"])
+    for late in parts["concurrency"]["late_ms"].values():
+        assert late["beats"] > 0
+        assert {"p50", "p99", "longest", "over_goal"} == set(late["idle_process"]) == set(late["by_this_process"])
+        assert late["without_collections"]["longest"] <= late["by_this_process"]["longest"] <= late["longest"]
     assert printed.out.count("**") == 2 * len(PARTS), "one titled table a part"
 
 
@@ -101,6 +109,16 @@ def test_variants_take_turns_and_the_first_round_does_not_count() -> None:
 def test_ratios_are_taken_within_a_repetition() -> None:
     found = ratio([2.0, 8.0, 9.0], [1.0, 2.0, 1.0])
     assert (found.median, found.low, found.high) == (4.0, 2.0, 9.0)
+
+
+def test_what_held_a_beat_up_beside_this_process_is_taken_off_its_lateness() -> None:
+    beats = [Beat(1.0, 1.1, collecting_s=0.09), Beat(2.0, 2.1, coreless_s=0.08), Beat(3.0, 3.1), Beat(4.0, 4.001)]
+    idle = [Beat(1.0, 1.0), Beat(2.0, 2.001), Beat(2.98, 3.04), Beat(5.0, 5.5)]
+    found = heartbeat.figures(beats, idle)
+    assert (found["longest"], found["over_goal"]) == (100.0, 3)
+    assert found["by_this_process"]["over_goal"] == 1
+    assert (found["without_collections"]["over_goal"], found["longest_collection"]) == (0, 90.0)
+    assert [round(heartbeat.late_beside(beat, idle), 3) for beat in beats] == [0.0, 0.001, 0.06, 0.0]
 
 
 def test_a_proportional_cost_lies_on_a_line_and_has_no_spread() -> None:

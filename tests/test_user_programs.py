@@ -66,6 +66,7 @@ def test_the_langchain_program_runs(tiny_draft: str, lexical: Callable[..., Comp
     agent.invoke({"messages": messages})
     assert reports[0].result.usage.kept_tokens <= 0.3 * reports[0].result.usage.original_tokens
     assert "deepseek-flash" in ledger.read_text(encoding="utf-8")
+    assert langchain_program.shown_to_the_model(messages, compressor) == list(reports[0].sent)
     assert langchain_program.chain(model, compressor).invoke(messages)
     assert langchain_program.answer(model, [], compressor, messages)["kept_tokens"] == reports[0].result.usage.kept_tokens
     found = langchain_program.best([Document(LOG), Document(LOG.upper())], "What is informative?", compressor)

@@ -4,8 +4,9 @@
 
 Parts: `build` (index against forward passes), `questions` (new and repeated over cached contexts), `outside` (all but
 draft and tokenizer), `growth` (memory and time by length), and on request `threads`, `windows`, `splitting` (units of
-generated texts of every content kind, without any draft), `steps` (an agent loop, late steps against early ones) and
-`middleware` (what LangChain's middleware adds to a call at which nothing is new).
+generated texts of every content kind, without any draft), `steps` (an agent loop, late steps against early ones),
+`middleware` (what LangChain's middleware adds to a call at which nothing is new) and `concurrency` (how long many agents at once
+keep an event loop waiting).
 Ratios are taken between variants that were run in turn, in one process, on text of the same kind: the Python standard
 library's own.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import git_commit, machine_kind, shown_command, versions
-from benchmarks.speed import growth, middleware, outside, passes, questions, report, splitting, steps
+from benchmarks.speed import concurrency, growth, middleware, outside, passes, questions, report, splitting, steps
 from benchmarks.speed.plan import QUICK, Sizes, Subject
 from specprefill_agents import SpecPrefillError
 from specprefill_agents.draft.loading import choose_device, choose_dtype, set_threads
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Subject], dict[str, Any]]] = {
     "splitting": splitting.splitting,
     "steps": steps.steps,
     "middleware": middleware.middleware,
+    "concurrency": concurrency.concurrency,
 }
 DEFAULT_PARTS = ("build", "questions", "outside", "growth")
 

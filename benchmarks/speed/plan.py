@@ -37,6 +37,9 @@ class Sizes:
     step_repeats: int = 5
     middleware_messages: int = 200
     middleware_repeats: int = 50
+    conversations: int = 200
+    conversation_outputs: int = 1
+    conversation_chars: int = 800
 
 
 QUICK = Sizes(
@@ -56,6 +59,8 @@ QUICK = Sizes(
     step_repeats=2,
     middleware_messages=20,
     middleware_repeats=2,
+    conversations=4,
+    conversation_chars=400,
 )
 
 

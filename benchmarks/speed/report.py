@@ -9,6 +9,8 @@ from benchmarks.tables import table
 
 Cells = Sequence[Sequence[object]]
 
+_OF_THE_LONGEST = ["idle process", "by this process", "garbage collection", "by this process without it"]
+
 
 def markdown(document: Mapping[str, Any]) -> str:
     """Every part that was measured, each as a table."""
@@ -96,6 +98,29 @@ def _middleware(part: Mapping[str, Any]) -> str:
     return _titled(title, ["session", "ms a call"], rows)
 
 
+def _concurrency(part: Mapping[str, Any]) -> str:
+    names = {"off": "not compressed", "loading": "one, which loads the draft", "on": "compressed"}
+    figures = ("p50", "p99", "longest", "over_goal")
+    rows = []
+    for name, late in part["late_ms"].items():
+        rows.append([names[name], *(late[figure] for figure in figures), *_held_up(late)])
+    title = (
+        f"Event loop beside {part['conversations']} agents at once, {part['outputs_each']} outputs of {part['chars_each']} characters "
+        f"each, scorer {part['scorer']}: how late a beat of {part['beat_ms']:g} ms comes"
+    )
+    head = ["agents", "p50 ms", "p99 ms", "longest ms", f"later than {part['goal_ms']:g} ms", *_OF_THE_LONGEST]
+    return _titled(title, head, rows)
+
+
+def _held_up(late: Mapping[str, Any]) -> list[object]:
+    return [
+        late["idle_process"]["longest"],
+        late["by_this_process"]["longest"],
+        late["longest_collection"],
+        late["without_collections"]["longest"],
+    ]
+
+
 def _rates(of: str) -> Callable[[Mapping[str, Any]], str]:
     def shown(part: Mapping[str, Any]) -> str:
         rates = part["tokens_per_s"]
@@ -114,6 +139,7 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "splitting": _splitting,
     "steps": _steps,
     "middleware": _middleware,
+    "concurrency": _concurrency,
 }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from specprefill_langchain.chat_model import ChatSpecPrefill
     from specprefill_langchain.documents import SpecPrefillDocumentCompressor
     from specprefill_langchain.expanding import expand_tool
+    from specprefill_langchain.hooks import pre_model_hook
     from specprefill_langchain.metering import Meter
     from specprefill_langchain.middleware import SpecPrefillMiddleware
     from specprefill_langchain.runnable import PromptCompressor
@@ -29,6 +30,7 @@ _HOMES = {
     "SpecPrefillMiddleware": "middleware",
     "StepReport": "step",
     "expand_tool": "expanding",
+    "pre_model_hook": "hooks",
 }
 
 _EXTRAS = {
@@ -49,6 +51,7 @@ __all__ = [
     "SpecPrefillMiddleware",
     "StepReport",
     "expand_tool",
+    "pre_model_hook",
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -19,6 +18,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 from typing_extensions import override
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.prompt.original_notes import original_in
 from specprefill_agents.targets.loading import CACHE_BYTES, TargetSettings, load_target
 from specprefill_agents.targets.local import LocalTarget
 from specprefill_agents.targets.sampling import Sampling
@@ -26,7 +26,6 @@ from specprefill_langchain.local_answers import AnswerParts
 from specprefill_langchain.local_messages import turns_of
 from specprefill_langchain.local_structured import structured
 from specprefill_langchain.local_tools import LocalRequest
-from specprefill_langchain.originals import original_of
 
 
 class ChatLocal(BaseChatModel):
@@ -150,7 +149,7 @@ class ChatLocal(BaseChatModel):
         request = LocalRequest.of(kwargs)
         turns = request.told(turns_of(messages, restored=self.positions == "original"))
         tools, grammar = request.tools, request.grammar
-        lookup = [original.text for original in map(original_of, messages) if original]
+        lookup = [original.text for message in messages if (original := original_in(message.additional_kwargs))]
         stream = target.stream(turns, self._sampling(stop, kwargs), tools=tools, grammar=grammar, lookup=lookup)
         reader = target.reader(turns, tools=tools, grammar=grammar, single=request.single) if tools else None
         parts = AnswerParts(reader)
@@ -169,8 +168,7 @@ class ChatLocal(BaseChatModel):
     def _target(self, name: str) -> LocalTarget:
         with self._loading:
             if name not in self._targets:
-                settings = TargetSettings(**{one.name: getattr(self, one.name) for one in fields(TargetSettings) if hasattr(self, one.name)})
-                self._targets[name] = load_target(name, settings)
+                self._targets[name] = load_target(name, TargetSettings.of(self))
             return self._targets[name]
 
     def _sampling(self, stop: list[str] | None, given: dict[str, Any]) -> Sampling:

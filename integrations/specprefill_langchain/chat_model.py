@@ -17,12 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self, override
 
 from specprefill_agents.compressor import Compressor
-from specprefill_langchain.conversations import conversation_id
+from specprefill_agents.prompt.original_notes import reads_originals
+from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.figures import KEY, Tail, atell, figures_of, marked, tell
 from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.rewiring import rewired
 from specprefill_langchain.runnable import PromptCompressor
-from specprefill_langchain.sessions import MAX_SESSIONS, Sessions
 from specprefill_langchain.step import compress_step, model_name
 from specprefill_langchain.unbinding import unbound
 
@@ -134,6 +135,15 @@ class ChatSpecPrefill(BaseChatModel):
     ) -> AsyncIterator[AIMessageChunk]:
         return super().astream(input, config, stop=stop, **_placed(config, kwargs))
 
+    # Of the versions of events, only the third does not come by one of the methods above.
+    @override
+    def stream_events(self, input: LanguageModelInput, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
+        return super().stream_events(input, config, version=version, **(_placed(config, kwargs) if version == "v3" else kwargs))
+
+    @override
+    def astream_events(self, input: LanguageModelInput, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
+        return super().astream_events(input, config, version=version, **(_placed(config, kwargs) if version == "v3" else kwargs))
+
     @override
     def _generate(
         self,
@@ -195,8 +205,8 @@ class ChatSpecPrefill(BaseChatModel):
             yield ready
 
     def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
-        session = self._sessions.get(conversation_id(call.config), messages)
-        step = compress_step(self.compressor, session, messages, self.query)
+        session = self._sessions.get(own_conversation_id(call.config), opening_of(messages))
+        step = compress_step(self.compressor, session, messages, self.query, with_originals=reads_originals(self._model))
         return list(step.sent), figures_of(step.result.usage)
 
     def _arguments(self, stop: list[str] | None, given: dict[str, Any]) -> tuple[_Call, dict[str, Any]]:
@@ -281,7 +291,7 @@ class ChatSpecPrefill(BaseChatModel):
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         # Answers are cached by these: whatever decides what the model reads must be among them.
         call, arguments = self._arguments(stop, kwargs)
-        arm = self.compressor.guard.arm(conversation_id(call.config) or "")
+        arm = self.compressor.guard.arm(own_conversation_id(call.config) or "")
         settings = {"fingerprint": self.compressor.fingerprint, "query": self.query, "arm": arm}
         return {**self._model._get_invocation_params(**arguments), KEY: settings}
 

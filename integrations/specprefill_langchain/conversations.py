@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+
+from specprefill_agents.session.sessions import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,18 @@ def conversation_id(config: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
+def own_conversation_id(config: Mapping[str, Any]) -> str | None:
+    """As `conversation_id`, but None within a graph in another one: the conversation that is named there is not its own."""
+    return None if _is_nested(config) else conversation_id(config)
+
+
 def place_of(config: Mapping[str, Any], known: Mapping[str, Any], messages: Sequence[BaseMessage]) -> Place:
     """The conversation that a call belongs to; what no config names is `known` from the state after the first call."""
     named = conversation_id(config)
     if named is not None and not _is_nested(config):
         return Place(named)
     # From the content, so that an experiment puts the same conversation into the same arm in every run.
-    name = known.get("conversation_id") or "/".join(filter(None, [named, name_of(messages)]))
+    name = known.get("conversation_id") or "/".join(filter(None, [named, name_of(opening_of(messages))]))
     return Place(str(name), str(known.get("run") or uuid.uuid4().hex[:8]))
 
 
@@ -49,7 +55,6 @@ def _is_nested(config: Mapping[str, Any]) -> bool:
     return "|" in str((config.get("configurable") or {}).get("checkpoint_ns") or "")
 
 
-def name_of(messages: Sequence[BaseMessage]) -> str:
-    """What a conversation is called that nobody named: a digest of what it begins with after the system prompt, the same in every run."""
-    first = next((str(message.content) for message in messages if message.type != "system"), "")
-    return hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def opening_of(messages: Sequence[BaseMessage]) -> str:
+    """What a conversation begins with after the system prompt, by which it is known where nobody named it."""
+    return next((str(message.content) for message in messages if message.type != "system"), "")

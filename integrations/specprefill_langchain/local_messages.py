@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
+from specprefill_agents.prompt.original_notes import original_in
 from specprefill_agents.targets.chat_template import ChatTurn
 from specprefill_agents.targets.tools import ToolCall
-from specprefill_langchain.originals import original_of
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
 # What a text model may find in a message's content: text, and what is also in the message's fields or is not sent again.
@@ -28,11 +28,11 @@ def turns_of(messages: Sequence[BaseMessage], *, restored: bool = False) -> list
 def _turn(message: BaseMessage, called: dict[str | None, str], restored: bool) -> ChatTurn:
     text = _text(message)
     if isinstance(message, ToolMessage):
-        original = original_of(message) if restored else None
-        if original and original.spans is not None:
-            return ChatTurn("tool", original.text, (), message.name or called.get(message.tool_call_id), message.tool_call_id, original.spans)
-        says_so = message.status != "error" or text.lower().startswith("error")
         name = message.name or called.get(message.tool_call_id)
+        original = original_in(message.additional_kwargs) if restored else None
+        if original and original.spans is not None:
+            return ChatTurn("tool", original.text, (), name, message.tool_call_id, original.spans)
+        says_so = message.status != "error" or text.lower().startswith("error")
         return ChatTurn("tool", text if says_so else f"Error: {text}", (), name, message.tool_call_id)
     role = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type, message.type)
     if not isinstance(message, AIMessage):

@@ -1,64 +1,36 @@
 """LangChain messages -> segments -> LangChain messages: the one place that knows LangChain's message format.
 
-Only the text of tool messages becomes a segment. Nothing is mutated, added, dropped or reordered; a message whose text
+Only the text of tool messages that a tool wrote becomes a segment. Nothing is mutated, added, dropped or reordered; a message whose text
 did not change comes back as the identical object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from specprefill_agents.prompt.expand import EXPAND_TOOL
-from specprefill_agents.prompt.query import CallContext, build_query, call_label
+from specprefill_agents.prompt.original_notes import with_note
+from specprefill_agents.prompt.query import CallContext, call_label
+from specprefill_agents.prompt.rounds import Round, Rounds, Slot
 from specprefill_agents.types import CompressedSegment, Kind, Segment
-from specprefill_langchain.originals import noted
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where a segment's text sits: index of the message, and of the block where the content is a list."""
-
-    message: int
-    block: int | None
-    segment: Segment
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The tool outputs that reach the model with one call, and what that call is about."""
-
-    slots: tuple[Slot, ...]
-    query: str
+from specprefill_langchain.harness import is_of_tool, notice_in
 
 
 def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Round]:
-    """The rounds of tool outputs in `messages`: an assistant message closes one, the end of the list the last.
-
-    Each round is read with the query of its own time (the user turn and the calls that led to it), or with `query`.
-    What was sent before can therefore be worked out again from the messages alone, and stays the same as the
-    conversation grows.
-    """
-    found: list[Round] = []
-    calls: dict[str, CallContext] = {}
-    slots: list[Slot] = []
-    user_text = ""
+    """The rounds of tool outputs in `messages`, see `prompt.rounds.Rounds`."""
+    found = Rounds(query)
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
-            slots += _slots(index, message, calls)
+            for slot in _slots(index, message, found.call(message.tool_call_id)):
+                found.output(slot)
         elif isinstance(message, HumanMessage):
-            user_text = str(message.text)
+            found.user(str(message.text))
         elif isinstance(message, AIMessage):
-            if slots:
-                found.append(_round(slots, calls, user_text, query))
-                slots = []
-            calls.update(_calls(message))
-    if slots:
-        found.append(_round(slots, calls, user_text, query))
-    return found
+            found.assistant(_calls(message))
+    return found.end()
 
 
 def put_back(
@@ -70,22 +42,15 @@ def put_back(
         if one.text == slot.segment.text:
             continue
         message = messages[slot.message]
-        change = changes.setdefault(slot.message, {"content": list(message.content)})
         if slot.block is None:
-            change["content"] = one.text
+            changes[slot.message] = {"content": one.text}
             if with_originals:
-                change["additional_kwargs"] = noted(message, slot.segment.text, one)
+                changes[slot.message]["additional_kwargs"] = with_note(message.additional_kwargs, slot.segment.text, one)
             continue
-        block = change["content"][slot.block]
-        change["content"][slot.block] = one.text if isinstance(block, str) else {**block, "text": one.text}
+        blocks = changes.setdefault(slot.message, {"content": list(message.content)})["content"]
+        block = blocks[slot.block]
+        blocks[slot.block] = one.text if isinstance(block, str) else {**block, "text": one.text}
     return [m.model_copy(update=changes[i]) if i in changes else m for i, m in enumerate(messages)]
-
-
-def _round(slots: Sequence[Slot], calls: dict[str, CallContext], user_text: str, query: str | None) -> Round:
-    if query is None:
-        ids = dict.fromkeys(slot.segment.id or "" for slot in slots if slot.segment.kind == "tool_result")
-        query = build_query(user_text, [calls[call_id] for call_id in ids if call_id in calls])
-    return Round(tuple(slots), query)
 
 
 def _calls(message: AIMessage) -> dict[str, CallContext]:
@@ -93,12 +58,13 @@ def _calls(message: AIMessage) -> dict[str, CallContext]:
     return {call["id"]: CallContext(call["name"], call["args"], intent) for call in message.tool_calls if call["id"]}
 
 
-def _slots(index: int, message: ToolMessage, calls: dict[str, CallContext]) -> Iterator[Slot]:
-    call = calls.get(message.tool_call_id)
+def _slots(index: int, message: ToolMessage, call: CallContext | None) -> Iterator[Slot]:
+    if not is_of_tool(message):
+        return
     name = message.name or (call.tool if call else None)
-    kind = _kind(message, name)
+    kind, label = _kind(message, name), call_label(call) if call else ""
     for block, text in _texts(message.content):
-        yield Slot(index, block, Segment(text, kind, name, message.tool_call_id, call=call_label(call) if call else ""))
+        yield Slot(index, block, Segment(text, kind, name, message.tool_call_id, notice_in(text), label))
 
 
 def _kind(message: ToolMessage, name: str | None) -> Kind:

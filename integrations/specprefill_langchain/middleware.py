@@ -22,6 +22,7 @@ from langgraph.types import Command
 from typing_extensions import NotRequired, override
 
 from specprefill_agents.compressor import Compressor
+from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
@@ -57,7 +58,12 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     `on_step` is called before every model call with a `StepReport` (in a worker thread when the agent runs asynchronously).
     `ledger` is told after every call what it cost: a `LedgerFile`, a function of a conversation and its new step, or a
     `Meter` where the prices or the model's name must be given. Neither stops an agent: what fails is recorded, not passed
-    on. Both see requests as they leave this middleware, so let it stand last among those that change them.
+    on.
+
+    Let it stand last in `middleware`: the last one sees what is sent. Before `ContextEditingMiddleware` it would refer to outputs
+    that are cleared after it, and before one that adds tools or changes the prompt its reports and ledger would miss those.
+    `SummarizationMiddleware` and `HumanInTheLoopMiddleware` may stand anywhere: they change the state, between model calls. What
+    a person answered in place of a tool, the notice of a changed call and what was cleared pass as they are.
 
     Under guardrails with `drift.action_floor`, the model is asked a second time with the uncompressed messages on the sampled
     share of steps, and both next actions are compared. That call is paid for, and not in the ledger.
@@ -139,7 +145,8 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             replay = Replay(session)
         session = replay.session
         session.model_id = model_name(request.model)
-        step = replace(compress_step(self.compressor, replay, request.messages), conversation_id=place.id)
+        step = compress_step(self.compressor, replay, request.messages, with_originals=reads_originals(request.model))
+        step = replace(step, conversation_id=place.id)
         if self._meter:
             step = self._looked_at(_placed(step, request, place, session))
         data = session.to_dict()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, SystemMessage, ToolMessage
@@ -53,16 +52,6 @@ def _block(block: str | dict[str, Any]) -> str:
     if block.get("type") == "text" and isinstance(text, str):
         return text
     return json.dumps(block, ensure_ascii=False, default=str)
-
-
-def names_of_beginnings(parts: Sequence[Part]) -> Iterator[str]:
-    """A name for each beginning of `parts`, the shortest first; equal only where all their texts are."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = part.wire.encode("utf-8", "surrogatepass")
-        state.update(b"%d:" % len(data))
-        state.update(data)
-        yield state.hexdigest()
 
 
 def reported_usage(answer: AIMessage) -> object:

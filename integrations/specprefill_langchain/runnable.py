@@ -12,8 +12,8 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor, run_in_ex
 from typing_extensions import override
 
 from specprefill_agents.compressor import Compressor
-from specprefill_langchain.conversations import conversation_id
-from specprefill_langchain.sessions import MAX_SESSIONS, Sessions
+from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.step import compress_step
 
 
@@ -74,7 +74,7 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
         return await run_in_executor(self._worker, self._compress, prompt, run_manager, config)
 
     def _sent(self, messages: list[BaseMessage], config: RunnableConfig) -> list[BaseMessage]:
-        session = self._sessions.get(conversation_id(config), messages)
+        session = self._sessions.get(own_conversation_id(config), opening_of(messages))
         return list(compress_step(self.compressor, session, messages, self.query).sent)
 
 

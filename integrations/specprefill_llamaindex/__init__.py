@@ -1,4 +1,4 @@
-"""Speculative prefill for LlamaIndex: retrieved nodes reach the model with only the spans its question attends to.
+"""Speculative prefill for LlamaIndex: tool outputs and retrieved nodes reach the model compressed, everything else untouched.
 
 Importing this package loads neither torch nor llama-index; every public name is imported on first use.
 """
@@ -12,15 +12,25 @@ from specprefill_agents.errors import missing_extra
 
 if TYPE_CHECKING:
     from specprefill_llamaindex.expanding import expand_tool
+    from specprefill_llamaindex.figures import SpecPrefillEvent
+    from specprefill_llamaindex.llm import SpecPrefillLLM
+    from specprefill_llamaindex.llm_local import LocalLLM
+    from specprefill_llamaindex.metering import Meter
     from specprefill_llamaindex.postprocessor import SPANS_KEY, SpecPrefillPostprocessor
+    from specprefill_llamaindex.step import StepReport
 
 _HOMES = {
+    "LocalLLM": "llm_local",
+    "Meter": "metering",
     "SPANS_KEY": "postprocessor",
+    "SpecPrefillEvent": "figures",
+    "SpecPrefillLLM": "llm",
     "SpecPrefillPostprocessor": "postprocessor",
+    "StepReport": "step",
     "expand_tool": "expanding",
 }
 
-__all__ = ["SPANS_KEY", "SpecPrefillPostprocessor", "expand_tool"]
+__all__ = ["SPANS_KEY", "LocalLLM", "Meter", "SpecPrefillEvent", "SpecPrefillLLM", "SpecPrefillPostprocessor", "StepReport", "expand_tool"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from specprefill_agents.errors import ConfigError, missing_extra
@@ -46,6 +46,11 @@ class TargetSettings:
     cache_bytes: int = CACHE_BYTES
     assistant: str | None = None
     copies: bool = True
+
+    @classmethod
+    def of(cls, holder: object) -> TargetSettings:
+        """The settings that an object has as attributes; defaults for the others."""
+        return cls(**{one.name: getattr(holder, one.name) for one in fields(cls) if hasattr(holder, one.name)})
 
     def __post_init__(self) -> None:
         if self.bits not in (None, 4, 8):

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,16 +98,19 @@ def test_sync_async_and_streamed_runs_send_the_same_bytes(
 ) -> None:
     agent = make_agent(compressor)
 
-    async def stream() -> None:
-        async for _ in agent.astream(ask(question), stream_mode="messages"):
-            pass
+    async def drained(stream: Any) -> None:
+        assert [piece async for piece in stream]
 
     runs = (
         lambda: agent.invoke(ask(question)),
         lambda: list(agent.stream(ask(question), stream_mode="updates")),
         lambda: asyncio.run(agent.ainvoke(ask(question))),
-        lambda: asyncio.run(stream()),
+        lambda: list(agent.stream(ask(question), stream_mode="messages")),
+        lambda: asyncio.run(drained(agent.astream(ask(question), stream_mode="messages"))),
+        lambda: asyncio.run(drained(agent.astream(ask(question), stream_mode="values"))),
+        lambda: asyncio.run(drained(agent.astream_events(ask(question), version="v2"))),
         lambda: agent.batch([ask(question)]),
+        lambda: asyncio.run(agent.abatch([ask(question)])),
     )
     sent = []
     for run in runs:
@@ -115,6 +119,46 @@ def test_sync_async_and_streamed_runs_send_the_same_bytes(
         sent.append([wire(request) for request in model.requests])
     assert len(sent[0]) == 5
     assert all(requests == sent[0] for requests in sent)
+
+
+def test_a_batch_of_conversations_sends_what_each_sends_alone(
+    make_agent: Any, model: Any, compressor: Compressor, question: str, wire: Wire
+) -> None:
+    agent = make_agent(compressor, checkpointer=InMemorySaver())
+    asked = [f"{question} ({number})" for number in range(4)]
+    alone = set()
+    for one in asked:
+        make_agent(compressor).invoke(ask(one))
+        alone.update(map(wire, model.requests))
+    for way in ("batch", "abatch"):
+        model.requests.clear()
+        threads: Any = [{"configurable": {"thread_id": f"{way} {number}"}} for number in range(4)]
+        given = [ask(one) for one in asked]
+        _ = agent.batch(given, threads) if way == "batch" else asyncio.run(agent.abatch(given, threads))
+        assert len(model.requests) == 20
+        assert set(map(wire, model.requests)) == alone
+
+
+def test_scoring_runs_in_no_thread_that_runs_an_event_loop(
+    model: Any, tools: Any, lexical: Callable[..., Compressor], question: str
+) -> None:
+    compressor, found = lexical(), []
+    compress = compressor.compress
+
+    def watched(segments: Any, query: str) -> Any:
+        found.append((threading.current_thread().name, asyncio._get_running_loop()))
+        return compress(segments, query)
+
+    compressor.compress = watched  # type: ignore[method-assign]
+    agent: Any = create_agent(model, tools, middleware=[SpecPrefillMiddleware(compressor)])
+
+    async def many() -> None:
+        await asyncio.gather(*(agent.ainvoke(ask(f"{question} ({number})")) for number in range(5)))
+
+    asyncio.run(many())
+    assert len(found) == 20
+    assert {loop for _, loop in found} == {None}
+    assert len({thread for thread, _ in found}) == 1
 
 
 def test_a_new_middleware_continues_from_a_checkpoint_with_the_same_bytes(

@@ -28,6 +28,7 @@ from specprefill_langchain import (
     SpecPrefillMiddleware,
     StepReport,
     expand_tool,
+    pre_model_hook,
 )
 
 
@@ -47,6 +48,12 @@ def agent(model: BaseChatModel, tools: list[BaseTool], compressor: Compressor, l
 def chain(model: BaseChatModel, compressor: Compressor) -> Runnable[Any, str]:
     """From messages to the text of an answer."""
     return PromptCompressor(compressor) | model | StrOutputParser()
+
+
+def shown_to_the_model(messages: list[BaseMessage], compressor: Compressor) -> list[BaseMessage]:
+    """What an agent of langgraph.prebuilt with this hook sends of its messages."""
+    sent: list[BaseMessage] = pre_model_hook(compressor).invoke({"messages": messages})["llm_input_messages"]
+    return sent
 
 
 def answer(model: BaseChatModel, tools: list[BaseTool], compressor: Compressor, messages: list[BaseMessage]) -> dict[str, Any]:

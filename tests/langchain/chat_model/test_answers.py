@@ -63,6 +63,20 @@ async def test_streamed_events_end_in_an_answer_with_the_figures(chat: ChatSpecP
     assert (await astream.output).response_metadata["specprefill"]["kept_tokens"] > 0
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+async def test_streamed_events_belong_to_the_conversation_that_their_config_names(
+    chat: ChatSpecPrefill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    session = chat.compressor.session
+    monkeypatch.setattr(chat.compressor, "session", lambda name: opened.append(name) or session(name))
+    assert chat.stream_events(conversation(), {"configurable": {"session_id": "s"}}, version="v3").output.text == ANSWER
+    astream = await chat.astream_events(conversation(), {"configurable": {"session_id": "t"}}, version="v3")
+    assert (await astream.output).text == ANSWER
+    assert [event async for event in chat.astream_events(conversation(), {"configurable": {"session_id": "u"}}, version="v2")]
+    assert opened == ["s", "t", "u"]
+
+
 def test_structured_output_by_each_method_comes_from_the_compressed_prompt(chat: ChatSpecPrefill, server: Recorded) -> None:
     class Departure(BaseModel):
         """A train's departure."""

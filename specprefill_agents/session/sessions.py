@@ -1,27 +1,32 @@
 """The conversations that a compressor remembers where no state of an agent does: bounded, the ones used last.
 
-A conversation that no config names is known by its turns: a call that begins with all turns of an earlier one goes on with
+A conversation that nobody named is known by its turns: a call that begins with all turns of an earlier one goes on with
 that one's decisions. They are those that its messages alone would lead to, so this saves work, and changes no byte.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
-
-from langchain_core.messages import BaseMessage
+from typing import Protocol, TypeVar
 
 from specprefill_agents.compressor import Compressor
-from specprefill_agents.session import Session, Turn
+from specprefill_agents.session.conversation import Session, Turn
 from specprefill_agents.types import CompressionResult
-from specprefill_langchain.conversations import name_of
-from specprefill_langchain.step import Steps
 
 MAX_SESSIONS = 256
 
 Key = TypeVar("Key")
+
+
+class Steps(Protocol):
+    """A session, or what stands for one."""
+
+    def steps(self, turns: Sequence[Turn]) -> list[CompressionResult]:
+        """As `Session.steps`."""
+        ...
 
 
 class Sessions:
@@ -35,10 +40,10 @@ class Sessions:
         self._others: OrderedDict[int, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: str | None, messages: Sequence[BaseMessage]) -> Steps:
-        """What steps through the conversation `name`; where it has none, through the one that `messages` go on with."""
+    def get(self, name: str | None, opening: str) -> Steps:
+        """What steps through the conversation `name`; where it has none, through the one that begins with `opening` and goes on so."""
         if name is None:
-            return _Unnamed(self, name_of(messages))
+            return _Unnamed(self, name_of(opening))
         with self._lock:
             session = self._named.pop(name, None) or self.new(name)
             _hold(self._named, name, session, self._limit)
@@ -63,7 +68,7 @@ class Sessions:
 
 
 class _Unnamed:
-    """A conversation that no config names."""
+    """A conversation that nobody named."""
 
     def __init__(self, sessions: Sessions, name: str) -> None:
         self._sessions = sessions
@@ -77,6 +82,11 @@ class _Unnamed:
         if beginnings:
             self._sessions.keep(beginnings[-1], session)
         return results
+
+
+def name_of(opening: str) -> str:
+    """What a conversation is called that nobody named: a digest of the text that it begins with, the same in every process."""
+    return hashlib.sha256(opening.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _beginnings(name: str, turns: Sequence[Turn]) -> Iterator[int]:

@@ -1,0 +1,72 @@
+"""All turns of a conversation in one step, for those who send a whole conversation with each request.
+
+Knows no message format: who has one says how its messages are read, and how texts are put back into them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from specprefill_agents.compressor import Compressor
+from specprefill_agents.errors import SpecPrefillError
+from specprefill_agents.prompt.rounds import Round, Slot
+from specprefill_agents.session.conversation import Turn
+from specprefill_agents.session.sessions import Steps
+from specprefill_agents.types import CompressedSegment, CompressionResult, Usage
+
+logger = logging.getLogger(__name__)
+
+Message = TypeVar("Message")
+
+
+def compress_rounds(
+    compressor: Compressor,
+    session: Steps,
+    messages: Sequence[Message],
+    rounds: Callable[[Sequence[Message]], Sequence[Round]],
+    put_back: Callable[[Sequence[Message], Sequence[Slot], Sequence[CompressedSegment]], list[Message]],
+    where: str,
+) -> tuple[list[Message], CompressionResult]:
+    """`messages` with their tool outputs compressed, each round with its query; and the result for all their segments.
+
+    A part that fails leaves the messages as they were, and an audit record as an event of `where`. Raises only where
+    `compressor.config.on_error` is "raise".
+    """
+    try:
+        found = rounds(messages)
+        made = session.steps([Turn(tuple(slot.segment for slot in part.slots), part.query) for part in found])
+        slots = [slot for part in found for slot in part.slots]
+        sent = put_back(messages, slots, [segment for result in made for segment in result.segments])
+    except Exception as error:
+        if compressor.config.on_error == "raise":
+            raise
+        return list(messages), failed(compressor, where, "a session step", error)
+    return sent, in_all(made)
+
+
+def in_all(results: Sequence[CompressionResult]) -> CompressionResult:
+    """The segments of all results one after the other, and what they cost together."""
+    usages = [result.usage for result in results]
+    usage = Usage(
+        original_tokens=sum(u.original_tokens for u in usages),
+        kept_tokens=sum(u.kept_tokens for u in usages),
+        scorer_ms=sum(u.scorer_ms for u in usages),
+        cache_hits=sum(u.cache_hits for u in usages),
+        fallback_reason=next((u.fallback_reason for u in usages if u.fallback_reason), None),
+        note=next((u.note for u in usages if u.note), None),
+    )
+    return CompressionResult(tuple(segment for result in results for segment in result.segments), usage)
+
+
+def failed(compressor: Compressor, where: str, what: str, error: Exception) -> CompressionResult:
+    """The result of a part that failed, after leaving a record in the compressor's audit log, as an event of `where`.
+
+    Quotes only this library's own errors.
+    """
+    cause = f": {error}" if isinstance(error, SpecPrefillError) else ""
+    reason = f"{what} failed: {type(error).__name__}{cause}"
+    compressor.audit.record(where, {"fallback_reason": reason})
+    logger.debug(reason, exc_info=error)
+    return CompressionResult((), Usage(fallback_reason=reason))
