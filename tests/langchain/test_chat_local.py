@@ -10,9 +10,10 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, Huma
 
 from specprefill_agents import UnknownDraftError
 from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.loading import load_target
 from specprefill_agents.targets.local import LocalTarget
 from specprefill_agents.targets.tools import ToolCall
-from specprefill_langchain import ChatLocal
+from specprefill_langchain import ChatLocal, chat_local
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,7 @@ def chat(tiny_draft: str) -> ChatLocal:
 
 def test_weights_are_loaded_at_the_first_call_and_once(tiny_draft: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    load = LocalTarget.load
-    monkeypatch.setattr(LocalTarget, "load", lambda name, **settings: loads.append(name) or load(name, **settings))
+    monkeypatch.setattr(chat_local, "load_target", lambda name, settings: loads.append(name) or load_target(name, settings))
     model = ChatLocal(model=tiny_draft, max_tokens=2)
     assert loads == []
     model.batch(["a", "b", "c"])
@@ -32,7 +32,7 @@ def test_weights_are_loaded_at_the_first_call_and_once(tiny_draft: str, monkeypa
 
 def test_an_answer_carries_usage_and_how_it_ended(chat: ChatLocal) -> None:
     answer = chat.invoke("Hello")
-    read = len(chat.target.encode([ChatTurn("user", "Hello")]))
+    read = chat.target.encode([ChatTurn("user", "Hello")]).end
     assert answer.usage_metadata == {"input_tokens": read, "output_tokens": 12, "total_tokens": read + 12}
     assert answer.response_metadata["finish_reason"] == "length"
     assert answer.response_metadata["model_name"] == chat.model

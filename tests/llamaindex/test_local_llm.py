@@ -13,10 +13,11 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.prompts import PromptTemplate
 
 from specprefill_agents import Compressor, UnknownDraftError
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
+from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.loading import load_target
 from specprefill_agents.targets.local import LocalTarget
-from specprefill_llamaindex import LocalLLM, SpecPrefillLLM
-from specprefill_llamaindex.llm_local import _turns
+from specprefill_agents.targets.tools import ToolCall
+from specprefill_llamaindex import LocalLLM, SpecPrefillLLM, llm_local
 
 HELLO = [ChatMessage("Hello", role="user")]
 
@@ -28,8 +29,7 @@ def llm(tiny_draft: str) -> LocalLLM:
 
 def test_weights_are_loaded_when_they_are_first_needed_and_once(tiny_draft: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    load = LocalTarget.load
-    monkeypatch.setattr(LocalTarget, "load", lambda name, **settings: loads.append(name) or load(name, **settings))
+    monkeypatch.setattr(llm_local, "load_target", lambda name, settings: loads.append(name) or load_target(name, settings))
     model = LocalLLM(model=tiny_draft, max_tokens=2)
     assert loads == []
     model.chat(HELLO)
@@ -40,7 +40,7 @@ def test_weights_are_loaded_when_they_are_first_needed_and_once(tiny_draft: str,
 
 def test_an_answer_carries_usage_and_how_it_ended(llm: LocalLLM) -> None:
     answer = llm.chat(HELLO)
-    read = len(llm.target.encode([ChatTurn("user", "Hello")]))
+    read = llm.target.encode([ChatTurn("user", "Hello")]).end
     assert answer.additional_kwargs.pop("time_to_first_token_ms") > 0
     assert answer.additional_kwargs == {
         "prompt_tokens": read,
