@@ -3,6 +3,7 @@
 #   make setup              virtual environment, dependencies, embedded draft model
 #   make check              ruff, mypy --strict, import-linter
 #   make test               the test suite (no network)
+#   make test-query-pipeline  tests with the last LlamaIndex that has a QueryPipeline, in an environment of its own
 #   make demo               an agent loop with compression, end to end
 #   make bench              needle recall and speed of the scorers
 #   make clean              remove the virtual environment and caches
@@ -20,14 +21,17 @@ N ?= 40
 RESULTS ?= benchmarks/results
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+PIP_OPTIONS := --disable-pip-version-check --quiet --quiet
+PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
+QUERY_PIPELINE := .venv-query-pipeline
+QUERY_PIPELINE_NEEDS := llama-index-core==0.12.52.post1 llama-index-retrievers-bm25 'pytest>=8.3' 'pytest-asyncio>=1.0'
 
 TORCH_cpu := torch==2.13.0
 TORCH_cu := torch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check test demo bench clean
+.PHONY: help setup check test test-query-pipeline demo bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,6 +49,10 @@ check: $(VENV)/.installed
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
+# The folder has a pytest.ini of its own, which is found from there.
+test-query-pipeline: $(QUERY_PIPELINE)/.installed
+	cd tests/query_pipeline && OMP_NUM_THREADS=1 ../../$(QUERY_PIPELINE)/bin/python -m pytest
+
 demo: setup
 	$(BIN)/specprefill demo
 
@@ -53,7 +61,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.speed --out $(RESULTS)/speed.json
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(QUERY_PIPELINE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 
 # A stamp file stands for each step that is done, so that a second run starts at once.
 $(VENV)/.created:
@@ -72,4 +80,11 @@ $(VENV)/.torch-$(TORCH): $(VENV)/.created
 $(VENV)/.installed: $(VENV)/.torch-$(TORCH) pyproject.toml
 	@echo "installing specprefill-agents with all extras and the development tools"
 	@$(PIP) install --editable '.[all,dev]'
+	@touch $@
+
+# Without torch: the tests there score by BM25.
+$(QUERY_PIPELINE)/.installed: pyproject.toml
+	@echo "creating $(QUERY_PIPELINE) for LlamaIndex's QueryPipeline"
+	@$(PYTHON) -m venv --clear $(QUERY_PIPELINE)
+	@$(QUERY_PIPELINE)/bin/python -m pip $(PIP_OPTIONS) install --editable . $(QUERY_PIPELINE_NEEDS)
 	@touch $@

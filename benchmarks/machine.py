@@ -25,6 +25,7 @@ NO_EFFECT_ON_NEEDLES = (
     "benchmarks/peers/",
     "benchmarks/report.py",
     "benchmarks/results/",
+    "benchmarks/retrieval/",
     "benchmarks/settings.py",
     "benchmarks/speed/",
     "benchmarks/tables.py",

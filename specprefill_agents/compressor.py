@@ -5,6 +5,7 @@ Knows no framework and imports neither torch nor transformers itself; the draft 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import time
@@ -147,6 +148,18 @@ class Compressor:
         from specprefill_agents.session import Session
 
         return Session(conversation_id, self, model_id)
+
+    def cutting_all(self, keep_ratio: float) -> Compressor:
+        """One that shares everything with this one, but cuts all candidates to `keep_ratio` together: no floors, no tools of their own.
+
+        For callers whose limit is in tokens. What is switched off, or must be kept, stays so. Raises `ConfigError` for a ratio
+        out of range.
+        """
+        other = copy.copy(self)
+        other.config = replace(self.config, keep_ratio=keep_ratio, min_tokens=0, min_result_tokens=0, exclude_tools=(), tool_keep_ratio=())
+        other._chooser = Chooser(other.config, other.counter.count, other.original_id)
+        vars(other).pop("fingerprint", None)
+        return other
 
     def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.

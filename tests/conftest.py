@@ -24,6 +24,10 @@ settings.register_profile("thorough", deadline=None, max_examples=10_000, derand
 settings.load_profile("default")
 
 
+collect_ignore = ["query_pipeline"]
+"""Run by `make test-query-pipeline`, in another environment."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Scores of a test run stay out of the user's cache, and those of earlier runs out of the tests."""

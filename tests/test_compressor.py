@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from specprefill_agents import CompressionConfig, Compressor, ScoringError, Segment, TokenScores
+from specprefill_agents import CompressionConfig, Compressor, ConfigError, ScoringError, Segment, TokenScores
 from specprefill_agents.observe.audit import JsonlAudit
 from specprefill_agents.prompt.units import Layout, Limits
 from specprefill_agents.prompt.units.layout import LayoutBuilder
@@ -190,3 +190,21 @@ def test_a_draft_that_is_not_there_is_an_error_when_it_is_to_be_loaded(tiny_draf
     monkeypatch.setattr("specprefill_agents.scoring.speculative.load_speculative", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         compressor.load()
+
+
+def test_one_that_cuts_all_shares_the_scorer_and_nothing_of_what_lets_texts_pass(lexical: Callable[..., Compressor]) -> None:
+    first = lexical(keep_ratio=0.9, min_tokens=100_000, exclude_tools=["read"], tool_keep_ratio={"grep": 0.8}, force_keep=["section 3 "])
+    segments = [Segment(TEXT, name="read"), Segment(TEXT.replace("report", "book"), name="grep"), Segment("short", name="ls")]
+    whole = first.compress(segments, "What is the deployment token?").usage
+    assert whole.kept_tokens == whole.original_tokens
+    other = first.cutting_all(0.1)
+    assert (other._scorer, other._worker, other.originals) == (first._scorer, first._worker, first.originals)
+    assert other.fingerprint != first.fingerprint
+    result = other.compress(segments, "What is the deployment token?")
+    assert 0 < result.usage.kept_tokens <= 0.1 * result.usage.original_tokens
+    assert HAY[3] in result.segments[0].text
+    assert first.config.keep_ratio == 0.9
+    with pytest.raises(ConfigError, match="keep_ratio"):
+        first.cutting_all(0.0)
+    off = lexical(enabled=False).cutting_all(0.1)
+    assert off.compress(segments, "?").segments[0].text == TEXT

@@ -11,26 +11,44 @@ from typing import TYPE_CHECKING, Any
 from specprefill_agents.errors import missing_extra
 
 if TYPE_CHECKING:
+    from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
     from specprefill_llamaindex.expanding import expand_tool
-    from specprefill_llamaindex.figures import SpecPrefillEvent
     from specprefill_llamaindex.llm import SpecPrefillLLM
     from specprefill_llamaindex.llm_local import LocalLLM
+    from specprefill_llamaindex.memory import SpecPrefillMemoryBlock
     from specprefill_llamaindex.metering import Meter
-    from specprefill_llamaindex.postprocessor import SPANS_KEY, SpecPrefillPostprocessor
+    from specprefill_llamaindex.postprocessor import NODE_ID_KEY, SPANS_KEY, TOKENS_KEY, SpecPrefillPostprocessor
     from specprefill_llamaindex.step import StepReport
 
 _HOMES = {
+    "CompressionEndEvent": "events",
+    "CompressionStartEvent": "events",
     "LocalLLM": "llm_local",
     "Meter": "metering",
+    "NODE_ID_KEY": "postprocessor",
     "SPANS_KEY": "postprocessor",
-    "SpecPrefillEvent": "figures",
     "SpecPrefillLLM": "llm",
+    "SpecPrefillMemoryBlock": "memory",
     "SpecPrefillPostprocessor": "postprocessor",
     "StepReport": "step",
+    "TOKENS_KEY": "postprocessor",
     "expand_tool": "expanding",
 }
 
-__all__ = ["SPANS_KEY", "LocalLLM", "Meter", "SpecPrefillEvent", "SpecPrefillLLM", "SpecPrefillPostprocessor", "StepReport", "expand_tool"]
+__all__ = [
+    "NODE_ID_KEY",
+    "SPANS_KEY",
+    "TOKENS_KEY",
+    "CompressionEndEvent",
+    "CompressionStartEvent",
+    "LocalLLM",
+    "Meter",
+    "SpecPrefillLLM",
+    "SpecPrefillMemoryBlock",
+    "SpecPrefillPostprocessor",
+    "StepReport",
+    "expand_tool",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, ChatResponseAsyncGen, ChatResponseGen
 from llama_index_instrumentation import get_dispatcher
-from llama_index_instrumentation.base.event import BaseEvent
 
 from specprefill_agents.types import Usage
+from specprefill_llamaindex.events import CompressionEndEvent
 from specprefill_llamaindex.step import StepReport
 
 KEY = "specprefill"
@@ -20,30 +20,14 @@ KEY = "specprefill"
 _dispatcher = get_dispatcher(__name__)
 
 
-class SpecPrefillEvent(BaseEvent):
-    """A model call is about to be made: the tokens of all tool outputs in it before and after, and the cost of what was new.
-
-    `figures` are those that stand beside the answer: `original_tokens`, `kept_tokens`, `scorer_ms`, `cache_hits`,
-    `fallback_reason` and `note`.
-    """
-
-    conversation_id: str
-    figures: dict[str, Any]
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Name by which event handlers know it."""
-        return "SpecPrefillEvent"
-
-
 def figures_of(usage: Usage) -> dict[str, Any]:
     """The figures in JSON types: tokens of all tool outputs before and after, scorer time, cache hits, what went wrong."""
     return asdict(usage)
 
 
-def tell(step: StepReport) -> None:
-    """Send the event to LlamaIndex's handlers."""
-    _dispatcher.event(SpecPrefillEvent(conversation_id=step.conversation_id, figures=figures_of(step.result.usage)))
+def tell(step: StepReport, elapsed_ms: float) -> None:
+    """Send LlamaIndex's handlers the event of a call that is about to be made."""
+    _dispatcher.event(CompressionEndEvent.of([step.result], elapsed_ms, conversation_id=step.conversation_id))
 
 
 def marked(response: ChatResponse, figures: Mapping[str, Any]) -> ChatResponse:

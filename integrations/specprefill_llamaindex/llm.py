@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -70,7 +71,7 @@ class SpecPrefillLLM(FunctionCallingLLM):
 
     Answers carry under `additional_kwargs["specprefill"]` the `original_tokens` and `kept_tokens` of all tool outputs, the
     `scorer_ms` and `cache_hits` of what was new, `fallback_reason` and `note`; so does every part of a stream. Agents pass
-    that on to nobody: the same goes out as a `SpecPrefillEvent`, and to `on_step` with the messages; both before the call.
+    that on to nobody: the same goes out as a `CompressionEndEvent`, and to `on_step` with the messages; both before the call.
     `ledger`, a `LedgerFile`, a `Meter` or a function, is told after each what it cost, by the usage in the answer's `raw`;
     not of structured predictions, whose usage LlamaIndex keeps to itself, nor of a stream that is left before its end.
 
@@ -250,10 +251,11 @@ class SpecPrefillLLM(FunctionCallingLLM):
         return await self._predictor().astream_structured_predict(output_cls, prompt, llm_kwargs=llm_kwargs, **arguments)
 
     def _step(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any]) -> StepReport:
+        started = time.perf_counter()
         step = compress_step(self._compressor, self._sessions, messages, self.query, with_originals=reads_originals(self.inner_llm))
         tools, model = tuple(arguments.get("tools") or ()), str(arguments.get("model") or self._model_name)
         step = self._listeners.asked(replace(step, tools=tools, model=model))
-        tell(step)
+        tell(step, 1000 * (time.perf_counter() - started))
         return step
 
     async def _astep(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any]) -> StepReport:

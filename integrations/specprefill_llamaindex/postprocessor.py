@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,38 +17,50 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MediaResource, MetadataMode, Node, NodeWithScore, ObjectType, QueryBundle, TextNode
+from llama_index_instrumentation import get_dispatcher
 
-from specprefill_agents import CompressedSegment, CompressionConfig, Compressor, Segment
+from specprefill_agents import CompressedSegment, CompressionConfig, CompressionResult, Compressor, Segment
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
 
 logger = logging.getLogger(__name__)
+dispatcher = get_dispatcher(__name__)
 
 SPANS_KEY = "specprefill_spans"
 """Metadata key of a compressed node: the kept character ranges `[[start, end], ...]` of its original text."""
+TOKENS_KEY = "specprefill_tokens"
+"""Metadata key of a compressed node: target tokens `[original, kept]` of its text."""
+NODE_ID_KEY = "specprefill_node_id"
+"""Metadata key of a compressed node: its id, which citation engines take off the chunks they make of it."""
 
 
 class SpecPrefillPostprocessor(BaseNodePostprocessor):
-    """Keeps the spans of retrieved nodes that the query attends to, all nodes sharing one budget in target tokens.
+    """Keeps the spans of retrieved nodes that the query attends to, within a budget in target tokens.
 
-    Give a `compressor`, or the `draft` and `config` to make one from. Id, score, metadata, relationships and order of the
-    nodes stay; the nodes that come in are never changed. When anything is left out, each node that shared the budget is
-    a copy whose text holds its kept spans, with their ranges under the metadata key `specprefill_spans`, which neither
-    the LLM nor an embedding model is shown; otherwise the very nodes come back. The budget covers the nodes' texts,
-    without their metadata.
+    Give a `compressor`, or the `draft` and `config` to make one from. With `joint`, all nodes share one budget, so that
+    the one with the answer may stay whole and others vanish; without, each has its own (and must reach `min_tokens`
+    alone). The budget covers the nodes' texts, without their metadata.
+
+    Id, score, metadata, relationships and order of the nodes stay; the nodes that come in are never changed. When anything
+    is left out, each node that shared the budget is a copy whose text holds its kept spans. Its metadata says more under
+    `specprefill_spans` (their ranges), `specprefill_tokens` (`[original, kept]`) and `specprefill_node_id`, none of which
+    the LLM or an embedding model is shown. Otherwise the very nodes come back.
 
     Nodes with an image, audio, video or an object (`IndexNode`) pass unchanged, and so do empty ones, ones that were
     compressed before, and all of them when a part fails. A missing or empty query compresses too, by the scorer's
     query-free form.
 
     `drop_empty` leaves out nodes of which nothing is kept; otherwise they stay with empty text. `top_n` returns only the
-    first so many nodes with text (after dropping empty ones); nodes without text do not count. Serializes by draft and
-    config: a compressor with a scorer, tokenizer or audit log of its own must be handed to `from_dict` again.
-    Raises `ConfigError` or `UnknownDraftError` at construction.
+    first so many nodes with text (after dropping empty ones); nodes without text do not count. Each call dispatches a
+    `CompressionStartEvent` and, unless it raises, a `CompressionEndEvent`. Serializes by draft and config: a compressor
+    with a scorer, tokenizer or audit log of its own must be handed to `from_dict` again. Raises `ConfigError` or
+    `UnknownDraftError` at construction.
     """
 
     draft: str = Field(default=DEFAULT_DRAFT, description="Name of the local draft model.", frozen=True)
     config: CompressionConfig = Field(default_factory=CompressionConfig, description="Settings of the compressor.", frozen=True)
     top_n: int | None = Field(default=None, ge=1, description="At most so many nodes with text are returned.")
+    joint: bool = Field(default=True, description="Whether all nodes share one budget; otherwise each has its own.")
     drop_empty: bool = Field(default=True, description="Whether nodes of which nothing is kept are left out.")
 
     _compressor: Compressor = PrivateAttr()
@@ -61,12 +74,13 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
         draft: str = DEFAULT_DRAFT,
         config: CompressionConfig | Mapping[str, Any] | None = None,
         top_n: int | None = None,
+        joint: bool = True,
         drop_empty: bool = True,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         settings = config if isinstance(config, CompressionConfig) else CompressionConfig.from_dict(config or {})
         made = compressor or Compressor(draft, settings)
-        fields: dict[str, Any] = {"draft": made.draft, "config": made.config, "top_n": top_n, "drop_empty": drop_empty}
+        fields: dict[str, Any] = {"draft": made.draft, "config": made.config, "top_n": top_n, "joint": joint, "drop_empty": drop_empty}
         super().__init__(callback_manager=callback_manager or CallbackManager([]), **fields)
         self._compressor = made
 
@@ -82,29 +96,45 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
 
     def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         query = query_bundle.query_str if query_bundle is not None else ""
+        started, reason = time.perf_counter(), None
+        decided: dict[int, CompressedSegment] = {}
+        results: list[CompressionResult] = []
         try:
-            decided = self._decide(nodes, query)
+            dispatcher.event(CompressionStartEvent.of(self._compressor, len(nodes)))
+            decided, results = self._decide(nodes, query)
         except Exception as error:
             if self.config.on_error == "raise":
                 raise
-            self._compressor.audit.record("llamaindex", {"fallback_reason": f"nodes are forwarded unchanged: {type(error).__name__}"})
+            reason = f"nodes are forwarded unchanged: {type(error).__name__}"
+            self._compressor.audit.record("llamaindex", {"fallback_reason": reason})
             logger.warning("nodes are forwarded unchanged", exc_info=True)
-            decided = {}
-        return self._output(nodes, decided)
+        kept = self._output(nodes, decided)
+        elapsed_ms = 1000 * (time.perf_counter() - started)
+        dispatcher.event(CompressionEndEvent.of(results, elapsed_ms, dropped=len(nodes) - len(kept), fallback_reason=reason))
+        return kept
 
     async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._edge, lambda: context.run(self._postprocess_nodes, nodes, query_bundle))
 
-    def _decide(self, nodes: Sequence[NodeWithScore], query: str) -> dict[int, CompressedSegment]:
-        """Position of each node that shared the budget -> what is kept of it; nothing when no node was shortened."""
-        texts = {i: node.node.get_content(MetadataMode.NONE) for i, node in enumerate(nodes) if _is_candidate(node.node)}
-        segments = [Segment(text, "document", id=nodes[i].node.node_id) for i, text in texts.items()]
-        result = self._compressor.compress(segments, query)
-        if all(one.outcome != "compressed" for one in result.segments):
-            return {}
-        return {i: one for i, one in zip(texts, result.segments, strict=True) if one.outcome != "protected"}
+    def _decide(self, nodes: Sequence[NodeWithScore], query: str) -> tuple[dict[int, CompressedSegment], list[CompressionResult]]:
+        """Position of each node that shared a budget of which something was left out -> what is kept of it; and every result."""
+        segments = {
+            i: Segment(scored.node.get_content(MetadataMode.NONE), "document", id=scored.node.node_id)
+            for i, scored in enumerate(nodes)
+            if _is_candidate(scored.node)
+        }
+        budgets = [list(segments)] if self.joint else [[i] for i in segments]
+        results = [self._compressor.compress([segments[i] for i in sharing], query) for sharing in budgets]
+        decided = {
+            i: one
+            for sharing, result in zip(budgets, results, strict=True)
+            if any(segment.outcome == "compressed" for segment in result.segments)
+            for i, one in zip(sharing, result.segments, strict=True)
+            if one.outcome != "protected"
+        }
+        return decided, results
 
     def _output(self, nodes: Sequence[NodeWithScore], decided: Mapping[int, CompressedSegment]) -> list[NodeWithScore]:
         kept: list[NodeWithScore] = []
@@ -134,11 +164,15 @@ def _has_text_only(node: BaseNode) -> bool:
 
 def _compressed(node: BaseNode, one: CompressedSegment) -> BaseNode:
     """A copy of `node` that says what was kept; containers are copied too, so later changes cannot reach the original."""
-    spans = [list(span) for span in one.spans]
+    about = {
+        SPANS_KEY: [list(span) for span in one.spans],
+        TOKENS_KEY: [one.original_tokens, one.kept_tokens],
+        NODE_ID_KEY: node.node_id,
+    }
     changes: dict[str, Any] = {
-        "metadata": {**node.metadata, SPANS_KEY: spans},
-        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, SPANS_KEY],
-        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, SPANS_KEY],
+        "metadata": {**node.metadata, **about},
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *about],
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *about],
         "relationships": dict(node.relationships),
     }
     if isinstance(node, Node):

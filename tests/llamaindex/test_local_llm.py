@@ -15,7 +15,7 @@ from llama_index.core.prompts import PromptTemplate
 from specprefill_agents import Compressor, UnknownDraftError
 from specprefill_agents.targets.chat_template import ChatTurn
 from specprefill_agents.targets.loading import load_target
-from specprefill_agents.targets.local import LocalTarget
+from specprefill_agents.targets.reading import Reading
 from specprefill_agents.targets.tools import ToolCall
 from specprefill_llamaindex import LocalLLM, SpecPrefillLLM, llm_local
 
@@ -83,8 +83,8 @@ def test_settings_can_be_given_per_call(llm: LocalLLM) -> None:
 
 async def test_work_is_done_off_the_event_loop_and_ends_when_a_stream_is_left(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    forward = LocalTarget._forward
-    monkeypatch.setattr(LocalTarget, "_forward", lambda self, *a: threads.append(threading.get_ident()) or forward(self, *a))
+    read = Reading.read
+    monkeypatch.setattr(Reading, "read", lambda self, *a, **k: threads.append(threading.get_ident()) or read(self, *a, **k))
     await asyncio.gather(llm.achat(HELLO), llm.achat(HELLO))
     stream = await llm.astream_chat(HELLO, max_tokens=500)
     await anext(stream)
@@ -112,7 +112,7 @@ def test_turns_are_those_of_the_messages() -> None:
         calling,
         ChatMessage("found", role="tool", additional_kwargs={"tool_call_id": "a", "name": "grep"}),
     ]
-    assert _turns(messages) == [
+    assert LocalLLM()._turns(messages) == [
         ChatTurn("system", "Be brief."),
         ChatTurn("user", "one\ntwo"),
         ChatTurn("assistant", "I look.", (ToolCall("grep", {"text": "x"}, "a"),)),

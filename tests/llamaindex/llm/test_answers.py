@@ -22,7 +22,7 @@ from specprefill_agents import Compressor, ConfigError
 from specprefill_agents.accounting.amounts import Tokens
 from specprefill_agents.accounting.ledger_file import LedgerFile, read_ledger
 from specprefill_agents.guardrails.settings import AbSettings, Guardrails
-from specprefill_llamaindex import Meter, SpecPrefillEvent, SpecPrefillLLM, StepReport
+from specprefill_llamaindex import CompressionEndEvent, Meter, SpecPrefillLLM, StepReport
 from tests.llamaindex.llm.scripted import Scripted
 from tests.llamaindex.llm.timetables import FIGURES, QUESTION, TOOL, called, conversation, result, timetable
 from tests.openai_server import ANSWER, Recorded
@@ -49,8 +49,8 @@ class Events(BaseEventHandler):
 
     def handle(self, event: Any, **kwargs: Any) -> None:
         self.names.append(event.class_name())
-        if isinstance(event, SpecPrefillEvent):
-            self.figures.append(event.figures)
+        if isinstance(event, CompressionEndEvent):
+            self.figures.append({name: getattr(event, name) for name in FIGURES - {"note"}})
 
 
 @pytest.fixture
@@ -94,8 +94,9 @@ async def test_callbacks_and_events_fire_once_and_come_from_the_model_inside(llm
     answers = await every_answer(llm, conversation(1))
     assert len(counter.llm_token_counts) == len(answers) == 4
     assert counter.llm_token_counts[2].prompt_token_count == answers[0].raw.usage.prompt_tokens
-    assert [events.names.count(name) for name in ("LLMChatStartEvent", "LLMChatEndEvent", "SpecPrefillEvent")] == [4, 4, 4]
-    assert events.figures[0] == answers[2].additional_kwargs["specprefill"]
+    assert [events.names.count(name) for name in ("LLMChatStartEvent", "LLMChatEndEvent", "CompressionEndEvent")] == [4, 4, 4]
+    assert {**events.figures[0], "note": None} == answers[2].additional_kwargs["specprefill"]
+    assert events.figures[0]["kept_tokens"] < 0.5 * events.figures[0]["original_tokens"]
 
 
 def test_the_callbacks_of_the_settings_reach_the_model_inside(llm: SpecPrefillLLM, monkeypatch: pytest.MonkeyPatch) -> None:
