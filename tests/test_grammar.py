@@ -12,7 +12,10 @@ from specprefill_agents import ConfigError
 from specprefill_agents.targets.chat_template import ChatTurn
 from specprefill_agents.targets.constraint import Vocabulary
 from specprefill_agents.targets.grammar import Grammar, closed
+from specprefill_agents.targets.loading import TargetSettings, load_target
 from specprefill_agents.targets.local import LocalTarget
+from specprefill_agents.targets.reading import Reading
+from specprefill_agents.targets.sampling import Sampling
 from specprefill_agents.targets.tool_calls import CallReader
 from specprefill_agents.targets.tools import FORMS, TAGGED, CallForm, ToolCall, ToolSpec
 
@@ -24,11 +27,11 @@ ASK = [ChatTurn("user", "Set x to 3.")]
 
 @pytest.fixture(scope="module")
 def target(tiny_draft: str) -> LocalTarget:
-    return LocalTarget.load(tiny_draft, device="cpu", dtype="float32")
+    return load_target(tiny_draft, TargetSettings(device="cpu", dtype="float32"))
 
 
 def answer(target: LocalTarget, grammar: Grammar, *, seed: int = 0, max_new_tokens: int = 200) -> Any:
-    return target.generate(ASK, tools=grammar.tools, grammar=grammar, temperature=1.0, seed=seed, max_new_tokens=max_new_tokens)
+    return target.generate(ASK, Sampling(max_new_tokens=max_new_tokens, temperature=1.0, seed=seed), tools=grammar.tools, grammar=grammar)
 
 
 def called(text: str) -> list[ToolCall]:
@@ -55,8 +58,8 @@ def test_a_tool_without_parameters_gets_no_arguments_and_leaves_nothing_to_decod
     target: LocalTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[int] = []
-    forward = LocalTarget._forward
-    monkeypatch.setattr(LocalTarget, "_forward", lambda self, ids, cache: passes.append(len(ids)) or forward(self, ids, cache))
+    read = Reading.read
+    monkeypatch.setattr(Reading, "read", lambda self, ids, *more: passes.append(len(ids)) or read(self, ids, *more))
     assert called(answer(target, Grammar((PING,))).text) == [ToolCall("ping", {})]
     assert len(passes) <= 2
 
@@ -111,7 +114,7 @@ def test_without_the_package_that_holds_answers_the_error_is_the_command_that_me
     monkeypatch.setitem(sys.modules, "llguidance", None)
     with pytest.raises(ImportError, match=r"pip install 'specprefill-agents\[draft\]'"):
         Grammar((PING,))
-    assert target.generate(ASK, tools=[PING], max_new_tokens=2).completion_tokens == 2
+    assert target.generate(ASK, Sampling(max_new_tokens=2), tools=[PING]).completion_tokens == 2
 
 
 @pytest.mark.parametrize(

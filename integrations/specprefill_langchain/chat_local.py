@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
@@ -18,7 +18,10 @@ from pydantic import BaseModel, Field, PrivateAttr
 from typing_extensions import override
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.prompt.original_notes import original_in
+from specprefill_agents.targets.loading import CACHE_BYTES, TargetSettings, load_target
 from specprefill_agents.targets.local import LocalTarget
+from specprefill_agents.targets.sampling import Sampling
 from specprefill_langchain.local_answers import AnswerParts
 from specprefill_langchain.local_messages import turns_of
 from specprefill_langchain.local_structured import structured
@@ -29,21 +32,35 @@ class ChatLocal(BaseChatModel):
     """Answers with a causal language model on this machine; its weights are loaded at the first call.
 
     `model` is a name as `specprefill models list` shows, a directory with safetensors, a GGUF file or a hub name.
-    `model`, `max_tokens`, `temperature`, `seed` and `stop` can be given per call too (`chat.bind(max_tokens=64)`). Answers
-    carry `usage_metadata`, and in `response_metadata` the `finish_reason` ("stop", "tool_calls" or "length") and
-    `time_to_first_token_ms`. Tools are shown as the model's chat template shows them, else in words; a forced call and a
-    structured output follow their schema whatever the model would say, as far as `max_tokens` goes.
+    `model`, `max_tokens`, `temperature`, `top_p`, `top_k`, `seed` and `stop` can be given per call too
+    (`chat.bind(max_tokens=64)`), with the units and ranges of `targets.sampling.Sampling`; the fields from `device` to `copies`
+    are those of `targets.loading.TargetSettings`. Answers carry `usage_metadata`, with what was read for an earlier answer as
+    `cache_read`, and in `response_metadata` the `finish_reason` ("stop", "tool_calls" or "length"), `time_to_first_token_ms`,
+    and how many tokens were guessed and accepted. Tools are shown as the model's chat template shows them, else in words; a
+    forced call and a structured output follow their schema whatever the model would say, as far as `max_tokens` goes.
+
+    Behind `SpecPrefillMiddleware` or `ChatSpecPrefill`, `positions="original"` reads of a compressed tool output the kept
+    tokens of the whole, each at its place in it, without gap marks; "contiguous" reads the compressed text.
     Calls from several threads share one model and take turns token by token. Text only.
     """
+
+    reads_originals: ClassVar[bool] = True
 
     model: str = DEFAULT_DRAFT
     max_tokens: int = Field(default=256, ge=1)
     temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
     seed: int | None = None
     stop: list[str] | None = None
+    positions: Literal["contiguous", "original"] = "contiguous"
     device: str = "auto"
     dtype: str = "auto"
+    bits: Literal[8, 4] | None = None
     threads: int | None = None
+    cache_bytes: int = Field(default=CACHE_BYTES, ge=0)
+    assistant: str | None = None
+    copies: bool = True
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _targets: dict[str, LocalTarget] = PrivateAttr(default_factory=dict)
 
@@ -130,9 +147,10 @@ class ChatLocal(BaseChatModel):
         name = kwargs.get("model") or self.model
         target = self._target(name)
         request = LocalRequest.of(kwargs)
-        turns = request.told(turns_of(messages))
+        turns = request.told(turns_of(messages, restored=self.positions == "original"))
         tools, grammar = request.tools, request.grammar
-        stream = target.stream(turns, tools=tools, grammar=grammar, stop=stop or self.stop or (), **self._sampling(kwargs))
+        lookup = [original.text for message in messages if (original := original_in(message.additional_kwargs))]
+        stream = target.stream(turns, self._sampling(stop, kwargs), tools=tools, grammar=grammar, lookup=lookup)
         reader = target.reader(turns, tools=tools, grammar=grammar, single=request.single) if tools else None
         parts = AnswerParts(reader)
         while True:
@@ -150,15 +168,15 @@ class ChatLocal(BaseChatModel):
     def _target(self, name: str) -> LocalTarget:
         with self._loading:
             if name not in self._targets:
-                self._targets[name] = LocalTarget.load(name, device=self.device, dtype=self.dtype, threads=self.threads)
+                self._targets[name] = load_target(name, TargetSettings.of(self))
             return self._targets[name]
 
-    def _sampling(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "max_new_tokens": given.get("max_tokens", self.max_tokens),
-            "temperature": given.get("temperature", self.temperature),
-            "seed": given.get("seed", self.seed),
-        }
+    def _sampling(self, stop: list[str] | None, given: dict[str, Any]) -> Sampling:
+        return Sampling(
+            max_new_tokens=given.get("max_tokens", self.max_tokens),
+            stop=tuple(stop or self.stop or ()),
+            **{name: given.get(name, getattr(self, name)) for name in ("temperature", "top_p", "top_k", "seed")},
+        )
 
     @property
     @override
@@ -168,7 +186,7 @@ class ChatLocal(BaseChatModel):
     @property
     @override
     def _identifying_params(self) -> dict[str, Any]:
-        settings = ("model", "max_tokens", "temperature", "seed", "stop", "device", "dtype")
+        settings = ("model", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "positions", "device", "dtype", "bits")
         return {name: getattr(self, name) for name in settings}
 
     @override

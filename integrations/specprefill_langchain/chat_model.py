@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self, override
 
 from specprefill_agents.compressor import Compressor
+from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
 from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.figures import KEY, Tail, atell, figures_of, marked, tell
@@ -205,7 +206,7 @@ class ChatSpecPrefill(BaseChatModel):
 
     def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
         session = self._sessions.get(own_conversation_id(call.config), opening_of(messages))
-        step = compress_step(self.compressor, session, messages, self.query)
+        step = compress_step(self.compressor, session, messages, self.query, with_originals=reads_originals(self._model))
         return list(step.sent), figures_of(step.result.usage)
 
     def _arguments(self, stop: list[str] | None, given: dict[str, Any]) -> tuple[_Call, dict[str, Any]]:

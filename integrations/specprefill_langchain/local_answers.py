@@ -6,7 +6,7 @@ import json
 import uuid
 
 from langchain_core.messages import AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 
 from specprefill_agents.targets.local import Generation
@@ -36,11 +36,18 @@ class AnswerParts:
             content=said,
             tool_call_chunks=self._new_calls(last=True),
             additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
-            usage_metadata=UsageMetadata(input_tokens=read, output_tokens=made, total_tokens=read + made),
+            usage_metadata=UsageMetadata(
+                input_tokens=read,
+                output_tokens=made,
+                total_tokens=read + made,
+                input_token_details=InputTokenDetails(cache_read=generation.cached_tokens),
+            ),
             response_metadata={
                 "model_name": model,
                 "finish_reason": "tool_calls" if called else generation.finish_reason,
                 "time_to_first_token_ms": generation.time_to_first_token_ms,
+                "guessed_tokens": generation.guessed_tokens,
+                "accepted_tokens": generation.accepted_tokens,
             },
             chunk_position="last",
         )

@@ -7,13 +7,15 @@ did not change comes back as the identical object.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from specprefill_agents.prompt.expand import EXPAND_TOOL
+from specprefill_agents.prompt.original_notes import with_note
 from specprefill_agents.prompt.query import CallContext, call_label
 from specprefill_agents.prompt.rounds import Round, Rounds, Slot
-from specprefill_agents.types import Kind, Segment
+from specprefill_agents.types import CompressedSegment, Kind, Segment
 from specprefill_langchain.harness import is_of_tool, notice_in
 
 
@@ -31,20 +33,24 @@ def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Ro
     return found.end()
 
 
-def put_back(messages: Sequence[BaseMessage], slots: Sequence[Slot], texts: Sequence[str]) -> list[BaseMessage]:
-    """`messages` with `texts` in place of the texts of `slots`."""
-    contents: dict[int, str | list[str | dict[str, object]]] = {}
-    for slot, text in zip(slots, texts, strict=True):
-        if text == slot.segment.text:
+def put_back(
+    messages: Sequence[BaseMessage], slots: Sequence[Slot], decided: Sequence[CompressedSegment], *, with_originals: bool = False
+) -> list[BaseMessage]:
+    """`messages` with what was decided in place of the texts of `slots`; the whole texts noted on them `with_originals`."""
+    changes: dict[int, dict[str, Any]] = {}
+    for slot, one in zip(slots, decided, strict=True):
+        if one.text == slot.segment.text:
             continue
+        message = messages[slot.message]
         if slot.block is None:
-            contents[slot.message] = text
+            changes[slot.message] = {"content": one.text}
+            if with_originals:
+                changes[slot.message]["additional_kwargs"] = with_note(message.additional_kwargs, slot.segment.text, one)
             continue
-        blocks = contents.setdefault(slot.message, list(messages[slot.message].content))
-        assert isinstance(blocks, list)
+        blocks = changes.setdefault(slot.message, {"content": list(message.content)})["content"]
         block = blocks[slot.block]
-        blocks[slot.block] = text if isinstance(block, str) else {**block, "text": text}
-    return [m.model_copy(update={"content": contents[i]}) if i in contents else m for i, m in enumerate(messages)]
+        blocks[slot.block] = one.text if isinstance(block, str) else {**block, "text": one.text}
+    return [m.model_copy(update=changes[i]) if i in changes else m for i, m in enumerate(messages)]
 
 
 def _calls(message: AIMessage) -> dict[str, CallContext]:

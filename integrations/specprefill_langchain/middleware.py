@@ -22,6 +22,7 @@ from langgraph.types import Command
 from typing_extensions import NotRequired, override
 
 from specprefill_agents.compressor import Compressor
+from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
@@ -144,7 +145,8 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             replay = Replay(session)
         session = replay.session
         session.model_id = model_name(request.model)
-        step = replace(compress_step(self.compressor, replay, request.messages), conversation_id=place.id)
+        step = compress_step(self.compressor, replay, request.messages, with_originals=reads_originals(request.model))
+        step = replace(step, conversation_id=place.id)
         if self._meter:
             step = self._looked_at(_placed(step, request, place, session))
         data = session.to_dict()

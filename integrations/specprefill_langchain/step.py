@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -45,12 +46,16 @@ class StepReport:
     prefix: PrefixReport | None = None
 
 
-def compress_step(compressor: Compressor, session: Steps, messages: Sequence[BaseMessage], query: str | None = None) -> StepReport:
+def compress_step(
+    compressor: Compressor, session: Steps, messages: Sequence[BaseMessage], query: str | None = None, *, with_originals: bool = False
+) -> StepReport:
     """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
 
+    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`prompt.original_notes`).
     Raises only where `compressor.config.on_error` is "raise".
     """
-    sent, result = stepping.compress_rounds(compressor, session, messages, lambda given: rounds(given, query), put_back, EVENT)
+    put = partial(put_back, with_originals=with_originals)
+    sent, result = stepping.compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT)
     return StepReport(tuple(messages), tuple(sent), result)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -34,8 +34,11 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import LLM
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.prompt.original_notes import original_in
 from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.loading import CACHE_BYTES, TargetSettings, load_target
 from specprefill_agents.targets.local import Generation, LocalTarget
+from specprefill_agents.targets.sampling import Sampling
 from specprefill_agents.targets.tools import ToolCall
 from specprefill_llamaindex.messages import ASSISTANT_ROLES, SYSTEM_ROLES, TOOL_ROLES, calls_in, tool_call_id
 from specprefill_llamaindex.threads import in_thread
@@ -47,20 +50,33 @@ class LocalLLM(LLM):
     """Answers with a causal language model on this machine; its weights are loaded when they are first needed.
 
     `model` is a name as `specprefill models list` shows, a directory with safetensors, a GGUF file or a hub name.
-    `max_tokens`, `temperature`, `seed` and `stop` can be given per call too. Answers carry in `additional_kwargs` the
-    `prompt_tokens`, `completion_tokens` and `total_tokens` that LlamaIndex counts by, the `finish_reason` ("stop" or
-    "length") and `time_to_first_token_ms`; in a stream the last part does, which adds no text. Asynchronous calls work in
-    one thread of this instance; leaving a stream ends its work. Text only; no tool calling.
+    `max_tokens`, `temperature`, `top_p`, `top_k`, `seed` and `stop` can be given per call too, with the units and ranges of
+    `targets.sampling.Sampling`; the fields from `device` to `copies` are those of `targets.loading.TargetSettings`. Answers
+    carry in `additional_kwargs` the `prompt_tokens`, `completion_tokens` and `total_tokens` that LlamaIndex counts by, the
+    `finish_reason` ("stop" or "length") and `time_to_first_token_ms`; in a stream the last part does, which adds no text.
+    Asynchronous calls work in one thread of this instance; leaving a stream ends its work.
+
+    Inside `SpecPrefillLLM`, `positions="original"` reads of a compressed tool output the kept tokens of the whole, each at its
+    place in it, without gap marks; "contiguous" reads the compressed text. Text only; no tool calling.
     """
+
+    reads_originals: ClassVar[bool] = True
 
     model: str = Field(default=DEFAULT_DRAFT, description="Which model answers.")
     max_tokens: int = Field(default=256, ge=1, description="Length of an answer at most, in tokens.")
     temperature: float = Field(default=0.0, ge=0, description="0 takes the likeliest token, above it tokens are drawn.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Tokens are drawn from the likeliest that have this probability together.")
+    top_k: int | None = Field(default=None, ge=1, description="Tokens are drawn from so many of the likeliest.")
     seed: int | None = Field(default=None, description="Makes what is drawn repeatable.")
     stop: list[str] = Field(default_factory=list, description="Texts that end an answer, and are left out of it.")
+    positions: Literal["contiguous", "original"] = Field(default="contiguous", description="Where kept tokens of an output stand.")
     device: str = Field(default="auto", description="Where the model runs.")
     dtype: str = Field(default="auto", description="Its number format.")
+    bits: Literal[8, 4] | None = Field(default=None, description="Bits of a weight; None leaves them in the number format.")
     threads: int | None = Field(default=None, description="CPU threads; None leaves them as they are.")
+    cache_bytes: int = Field(default=CACHE_BYTES, ge=0, description="For what was read of earlier prompts.")
+    assistant: str | None = Field(default=None, description="A model that guesses what is said next.")
+    copies: bool = Field(default=True, description="Whether what was said before is such a guess too.")
 
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _worker: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-local"))
@@ -73,7 +89,7 @@ class LocalLLM(LLM):
     @cached_property
     def target(self) -> LocalTarget:
         """The loaded model. Raises `UnknownDraftError` or `DraftError` when there is none by that name."""
-        return LocalTarget.load(self.model, device=self.device, dtype=self.dtype, threads=self.threads)
+        return load_target(self.model, TargetSettings.of(self))
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -127,10 +143,11 @@ class LocalLLM(LLM):
         return await astream_chat_to_completion_decorator(parts)(prompt, **kwargs)
 
     def _answer(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return self._response(self._target().generate(_turns(messages), **self._sampling(kwargs)))
+        turns, lookup = self._turns(messages), _originals(messages)
+        return self._response(self._target().generate(turns, self._sampling(kwargs), lookup=lookup))
 
     def _parts(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        stream = self._target().stream(_turns(messages), **self._sampling(kwargs))
+        stream = self._target().stream(self._turns(messages), self._sampling(kwargs), lookup=_originals(messages))
         text = ""
         try:
             while True:
@@ -162,14 +179,16 @@ class LocalLLM(LLM):
         with self._loading:
             return self.target
 
-    def _sampling(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _sampling(self, given: dict[str, Any]) -> Sampling:
         stop = given.get("stop", self.stop) or ()
-        return {
-            "max_new_tokens": given.get("max_tokens", self.max_tokens),
-            "temperature": given.get("temperature", self.temperature),
-            "seed": given.get("seed", self.seed),
-            "stop": [stop] if isinstance(stop, str) else stop,
-        }
+        return Sampling(
+            max_new_tokens=given.get("max_tokens", self.max_tokens),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            **{name: given.get(name, getattr(self, name)) for name in ("temperature", "top_p", "top_k", "seed")},
+        )
+
+    def _turns(self, messages: Sequence[ChatMessage]) -> list[ChatTurn]:
+        return [_turn(message, restored=self.positions == "original") for message in messages]
 
     def _response(self, generation: Generation) -> ChatResponse:
         read, made = generation.prompt_tokens, generation.completion_tokens
@@ -179,19 +198,22 @@ class LocalLLM(LLM):
         return ChatResponse(message=message, delta="", raw={**asdict(generation), "usage": usage}, additional_kwargs={**usage, **about})
 
 
-def _turns(messages: Sequence[ChatMessage]) -> list[ChatTurn]:
-    return [_turn(message) for message in messages]
+def _originals(messages: Sequence[ChatMessage]) -> list[str]:
+    return [original.text for message in messages if (original := original_in(message.additional_kwargs))]
 
 
-def _turn(message: ChatMessage) -> ChatTurn:
-    text = "\n".join(_texts(message))
+def _turn(message: ChatMessage, *, restored: bool) -> ChatTurn:
+    text, kept = "\n".join(_texts(message)), None
+    original = original_in(message.additional_kwargs) if restored else None
+    if original and original.spans is not None:
+        text, kept = original.text, original.spans
     if message.role in TOOL_ROLES:
         name = message.additional_kwargs.get("name")
-        return ChatTurn("tool", text, name=name if isinstance(name, str) else None, tool_call_id=tool_call_id(message) or "")
+        return ChatTurn("tool", text, (), name if isinstance(name, str) else None, tool_call_id(message) or "", kept)
     if message.role in ASSISTANT_ROLES:
         calls = calls_in(message).items()
         return ChatTurn("assistant", text, tuple(ToolCall(call.tool, call.arguments, call_id) for call_id, call in calls))
-    return ChatTurn("system" if message.role in SYSTEM_ROLES else "user", text)
+    return ChatTurn("system" if message.role in SYSTEM_ROLES else "user", text, kept=kept)
 
 
 def _texts(message: ChatMessage) -> Iterator[str]:

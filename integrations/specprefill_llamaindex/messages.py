@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ContentBlock, MessageRole, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 
 from specprefill_agents.prompt.expand import EXPAND_TOOL
+from specprefill_agents.prompt.original_notes import with_note
 from specprefill_agents.prompt.query import CallContext, call_label
 from specprefill_agents.prompt.rounds import Round, Rounds, Slot
-from specprefill_agents.types import Kind, Segment
+from specprefill_agents.types import CompressedSegment, Kind, Segment
 from specprefill_llamaindex.observations import action_in, observation_in
 
 ASSISTANT_ROLES = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
@@ -44,19 +45,26 @@ def rounds(messages: Sequence[ChatMessage], query: str | None = None) -> list[Ro
     return found.end()
 
 
-def put_back(messages: Sequence[ChatMessage], slots: Sequence[Slot], texts: Sequence[str]) -> list[ChatMessage]:
-    """`messages` with `texts` in place of the texts of `slots`; what stands before a segment in its block stays."""
-    changed: dict[int, list[ContentBlock]] = {}
-    for slot, text in zip(slots, texts, strict=True):
-        if text == slot.segment.text:
+def put_back(
+    messages: Sequence[ChatMessage], slots: Sequence[Slot], decided: Sequence[CompressedSegment], *, with_originals: bool = False
+) -> list[ChatMessage]:
+    """`messages` with what was decided in place of the texts of `slots`; what stands before a segment in its block stays.
+
+    The whole texts are noted on messages that hold nothing else, `with_originals`.
+    """
+    changes: dict[int, dict[str, Any]] = {}
+    for slot, one in zip(slots, decided, strict=True):
+        if one.text == slot.segment.text:
             continue
         assert slot.block is not None
-        blocks = changed.setdefault(slot.message, list(messages[slot.message].blocks))
-        block = blocks[slot.block]
-        assert isinstance(block, TextBlock)
+        message = messages[slot.message]
+        change = changes.setdefault(slot.message, {"blocks": list(message.blocks)})
+        block = change["blocks"][slot.block]
         before = block.text.removesuffix(slot.segment.text)
-        blocks[slot.block] = block.model_copy(update={"text": before + text})
-    return [message.model_copy(update={"blocks": changed[i]}) if i in changed else message for i, message in enumerate(messages)]
+        change["blocks"][slot.block] = block.model_copy(update={"text": before + one.text})
+        if with_originals and len(message.blocks) == 1 and not before:
+            change["additional_kwargs"] = with_note(message.additional_kwargs, slot.segment.text, one)
+    return [message.model_copy(update=changes[i]) if i in changes else message for i, message in enumerate(messages)]
 
 
 def opening_of(messages: Sequence[ChatMessage]) -> str:

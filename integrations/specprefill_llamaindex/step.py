@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -41,13 +42,17 @@ class StepReport:
     call_id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
 
-def compress_step(compressor: Compressor, sessions: Sessions, messages: Sequence[ChatMessage], query: str | None = None) -> StepReport:
+def compress_step(
+    compressor: Compressor, sessions: Sessions, messages: Sequence[ChatMessage], query: str | None = None, *, with_originals: bool = False
+) -> StepReport:
     """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
 
+    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`prompt.original_notes`).
     Raises only where `compressor.config.on_error` is "raise".
     """
     opening = opening_of(messages)
     name = name_of(opening)
     session = sessions.get(None, opening)
-    sent, result = compress_rounds(compressor, session, messages, lambda given: rounds(given, query), put_back, EVENT)
+    put = partial(put_back, with_originals=with_originals)
+    sent, result = compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT)
     return StepReport(tuple(messages), tuple(sent), result, conversation_id=name, arm=compressor.guard.arm(name))

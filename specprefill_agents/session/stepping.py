@@ -14,7 +14,7 @@ from specprefill_agents.errors import SpecPrefillError
 from specprefill_agents.prompt.rounds import Round, Slot
 from specprefill_agents.session.conversation import Turn
 from specprefill_agents.session.sessions import Steps
-from specprefill_agents.types import CompressionResult, Usage
+from specprefill_agents.types import CompressedSegment, CompressionResult, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def compress_rounds(
     session: Steps,
     messages: Sequence[Message],
     rounds: Callable[[Sequence[Message]], Sequence[Round]],
-    put_back: Callable[[Sequence[Message], Sequence[Slot], Sequence[str]], list[Message]],
+    put_back: Callable[[Sequence[Message], Sequence[Slot], Sequence[CompressedSegment]], list[Message]],
     where: str,
 ) -> tuple[list[Message], CompressionResult]:
     """`messages` with their tool outputs compressed, each round with its query; and the result for all their segments.
@@ -38,7 +38,7 @@ def compress_rounds(
         found = rounds(messages)
         made = session.steps([Turn(tuple(slot.segment for slot in part.slots), part.query) for part in found])
         slots = [slot for part in found for slot in part.slots]
-        sent = put_back(messages, slots, [segment.text for result in made for segment in result.segments])
+        sent = put_back(messages, slots, [segment for result in made for segment in result.segments])
     except Exception as error:
         if compressor.config.on_error == "raise":
             raise

@@ -15,19 +15,34 @@ from typing import Any
 
 from specprefill_agents.errors import TargetError
 from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
+from specprefill_agents.targets.left_out import Marks, is_left_out
 from specprefill_agents.targets.slots import Slots
 from specprefill_agents.targets.tools import TAGGED, CallForm, ToolCall, ToolSpec, form_of, tool_instructions
+from specprefill_agents.types import Span
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTurn:
-    """One message to a local target. `role` is system, user, assistant or tool; `name` is the tool's."""
+    """One message to a local target. `role` is system, user, assistant or tool; `name` is the tool's.
+
+    With `kept`, sorted and disjoint spans of `content`, the model is spared the rest of it, whose place stays empty.
+    """
 
     role: str
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     name: str | None = None
     tool_call_id: str = ""
+    kept: tuple[Span, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model reads before it answers: token `ids`, each at its position in the whole prompt of `end` tokens."""
+
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    end: int
 
 
 class PromptEncoder:
@@ -43,8 +58,8 @@ class PromptEncoder:
         """How the model writes tool calls: as its template shows where that takes tools, else as our text asks it to."""
         return form_of(self._template) if self._template_takes_tools else TAGGED
 
-    def ids(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> list[int]:
-        """Ids of the prompt that asks for the next assistant turn, with the template's own control tokens and no others.
+    def prompt(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> Prompt:
+        """The prompt that asks for the next assistant turn, with the template's own control tokens and no others.
 
         `tools` are shown by the template where it takes any, else by a text in the system turn. Tool calls and results
         become readable text where the template knows no tools; turns are merged, and roles mapped to `user`, where it
@@ -53,7 +68,13 @@ class PromptEncoder:
         """
         if not turns:
             raise TargetError("a prompt needs at least one message")
-        return self._templated(turns, tools) if self._tokenizer.chat_template else self._paragraphs(_told(turns, tools))
+        marks = Marks.absent_from("".join(turn.content for turn in turns)) if any(turn.kept is not None for turn in turns) else None
+        turns = [_marked(turn, marks) for turn in turns]
+        return self._templated(turns, tools, marks) if self._tokenizer.chat_template else self._paragraphs(_told(turns, tools), marks)
+
+    def ids(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> list[int]:
+        """Token ids of `prompt`."""
+        return list(self.prompt(turns, tools).ids)
 
     @cached_property
     def _template(self) -> str:
@@ -67,7 +88,7 @@ class PromptEncoder:
         except Exception:  # a template raises whatever it likes; one that refuses a tool takes none
             return False
 
-    def _templated(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec]) -> list[int]:
+    def _templated(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec], marks: Marks | None) -> Prompt:
         told = _told(turns, tools)
         plain = [_as_text(turn) for turn in told]
         knows_calls = "tool_calls" in self._template
@@ -86,7 +107,7 @@ class PromptEncoder:
                 reason = f"{type(error).__name__}: {error}"
                 continue
             if pieces is not None:
-                return self._encode(pieces)
+                return self._encode(pieces, marks)
             reason = "it leaves messages out"
         raise TargetError(f"the chat template of this model does not take these messages ({reason})")
 
@@ -101,15 +122,18 @@ class PromptEncoder:
         rendered = self._tokenizer.apply_chat_template(messages, tools=shown or None, tokenize=False, add_generation_prompt=True)
         return list(slots.filled(rendered)) if slots.all_in(rendered) else None
 
-    def _paragraphs(self, turns: Sequence[ChatTurn]) -> list[int]:
+    def _paragraphs(self, turns: Sequence[ChatTurn], marks: Marks | None) -> Prompt:
         text = "".join(f"{turn.role}: {turn.content}\n\n" for turn in map(_as_text, turns)) + "assistant:"
         begin = self._tokenizer.bos_token_id
         added = self._tokenizer("", verbose=False)["input_ids"]
-        return ([begin] if begin in added else []) + self._text(text)
+        tokens = _Tokens()
+        tokens.add([begin] if begin in added else [])
+        self._add(tokens, text, marks)
+        return tokens.as_prompt()
 
-    def _encode(self, pieces: Iterable[tuple[str, bool]]) -> list[int]:
-        """Ids of template text and held texts; what lies between control tokens is tokenized in one go."""
-        ids: list[int] = []
+    def _encode(self, pieces: Iterable[tuple[str, bool]], marks: Marks | None) -> Prompt:
+        """Template text and held texts as tokens; what lies between control tokens is tokenized in one go."""
+        tokens = _Tokens()
         run = ""
         for text, is_held in pieces:
             if is_held:
@@ -119,13 +143,39 @@ class PromptEncoder:
                 if index % 2 == 0:
                     run += part
                 else:
-                    ids += self._text(run)
-                    ids += self._tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+                    self._add(tokens, run, marks)
+                    tokens.add(self._tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
                     run = ""
-        return ids + self._text(run)
+        self._add(tokens, run, marks)
+        return tokens.as_prompt()
 
-    def _text(self, text: str) -> list[int]:
-        return list(self._plain.encode(without_surrogates(text), add_special_tokens=False).ids) if text else []
+    def _add(self, tokens: _Tokens, text: str, marks: Marks | None) -> None:
+        if text:
+            plain, spans = marks.take(text) if marks else (text, [])
+            encoded = self._plain.encode(without_surrogates(plain), add_special_tokens=False)
+            tokens.add(encoded.ids, is_left_out(encoded.offsets, spans) if spans else None)
+
+
+class _Tokens:
+    """The tokens of a prompt, as they come."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._positions: list[int] = []
+        self._end = 0
+
+    def add(self, ids: Sequence[int], left_out: Sequence[bool] | None = None) -> None:
+        wanted = range(len(ids)) if left_out is None else [index for index, is_out in enumerate(left_out) if not is_out]
+        self._ids += [ids[index] for index in wanted]
+        self._positions += [self._end + index for index in wanted]
+        self._end += len(ids)
+
+    def as_prompt(self) -> Prompt:
+        return Prompt(tuple(self._ids), tuple(self._positions), self._end)
+
+
+def _marked(turn: ChatTurn, marks: Marks | None) -> ChatTurn:
+    return turn if marks is None or turn.kept is None else replace(turn, content=marks.put(turn.content, turn.kept), kept=None)
 
 
 def _message(turn: ChatTurn, slots: Slots | None = None) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, Huma
 
 from specprefill_agents import UnknownDraftError
 from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.loading import load_target
 from specprefill_agents.targets.local import LocalTarget
+from specprefill_agents.targets.reading import Reading
 from specprefill_agents.targets.tools import ToolCall
-from specprefill_langchain import ChatLocal
+from specprefill_langchain import ChatLocal, chat_local
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +24,7 @@ def chat(tiny_draft: str) -> ChatLocal:
 
 def test_weights_are_loaded_at_the_first_call_and_once(tiny_draft: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    load = LocalTarget.load
-    monkeypatch.setattr(LocalTarget, "load", lambda name, **settings: loads.append(name) or load(name, **settings))
+    monkeypatch.setattr(chat_local, "load_target", lambda name, settings: loads.append(name) or load_target(name, settings))
     model = ChatLocal(model=tiny_draft, max_tokens=2)
     assert loads == []
     model.batch(["a", "b", "c"])
@@ -32,8 +33,13 @@ def test_weights_are_loaded_at_the_first_call_and_once(tiny_draft: str, monkeypa
 
 def test_an_answer_carries_usage_and_how_it_ended(chat: ChatLocal) -> None:
     answer = chat.invoke("Hello")
-    read = len(chat.target.encode([ChatTurn("user", "Hello")]))
-    assert answer.usage_metadata == {"input_tokens": read, "output_tokens": 12, "total_tokens": read + 12}
+    read = chat.target.encode([ChatTurn("user", "Hello")]).end
+    assert answer.usage_metadata == {
+        "input_tokens": read,
+        "output_tokens": 12,
+        "total_tokens": read + 12,
+        "input_token_details": {"cache_read": 0},
+    }
     assert answer.response_metadata["finish_reason"] == "length"
     assert answer.response_metadata["model_name"] == chat.model
     assert answer.response_metadata["time_to_first_token_ms"] > 0
@@ -46,7 +52,11 @@ def test_a_stream_adds_up_to_the_answer_and_says_which_chunk_is_last(chat: ChatL
         whole += chunk
     answer = chat.invoke("Hello")
     assert whole.content == answer.content
-    assert whole.usage_metadata == answer.usage_metadata
+    assert whole.usage_metadata
+    assert answer.usage_metadata
+    assert whole.usage_metadata["total_tokens"] == answer.usage_metadata["total_tokens"]
+    # It was read for the answer before.
+    assert answer.usage_metadata["input_token_details"] == {"cache_read": answer.usage_metadata["input_tokens"] - 1}
     assert whole.response_metadata["finish_reason"] == "length"
     positions = [chunk.chunk_position for chunk in chunks if isinstance(chunk, AIMessageChunk)]
     assert positions[-1] == "last"
@@ -70,8 +80,8 @@ def test_settings_can_be_given_per_call(chat: ChatLocal) -> None:
 
 async def test_async_answers_equal_sync_ones_and_are_made_off_the_event_loop(chat: ChatLocal, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[int] = set()
-    forward = LocalTarget._forward
-    monkeypatch.setattr(LocalTarget, "_forward", lambda self, *a: threads.add(threading.get_ident()) or forward(self, *a))
+    read = Reading.read
+    monkeypatch.setattr(Reading, "read", lambda self, *a, **k: threads.add(threading.get_ident()) or read(self, *a, **k))
     answers = await asyncio.gather(chat.ainvoke("one"), chat.ainvoke("two"))
     streamed = "".join([str(chunk.content) async for chunk in chat.astream("one")])
     assert threading.get_ident() not in threads

@@ -11,18 +11,19 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
+from specprefill_agents.targets.loading import TargetSettings, load_target
 from specprefill_agents.targets.local import LocalTarget
 from specprefill_langchain import ChatLocal
 
 
 @pytest.fixture(scope="module")
 def tiny(tiny_draft: str) -> LocalTarget:
-    return LocalTarget.load(tiny_draft, device="cpu", dtype="float32")
+    return load_target(tiny_draft, TargetSettings(device="cpu", dtype="float32"))
 
 
 @pytest.fixture(scope="module")
 def embedded(embedded_draft: str) -> LocalTarget:
-    return LocalTarget.load(embedded_draft)
+    return load_target(embedded_draft)
 
 
 class TestStandardUnit(ChatModelUnitTests):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from specprefill_agents import ConfigError
 from specprefill_agents.targets.chat_template import ChatTurn
-from specprefill_agents.targets.local import LocalTarget
+from specprefill_agents.targets.reading import Reading
 from specprefill_agents.targets.tools import ToolCall
 from specprefill_langchain import ChatLocal
 from specprefill_langchain.local_messages import turns_of
@@ -45,7 +45,7 @@ class Level(BaseModel):
 
 @pytest.fixture(scope="module")
 def chat(tiny_draft: str) -> ChatLocal:
-    return ChatLocal(model=tiny_draft, max_tokens=200, temperature=1.0, seed=0, device="cpu", dtype="float32")
+    return ChatLocal(model=tiny_draft, max_tokens=200, temperature=1.0, seed=0, cache_bytes=0, copies=False, device="cpu", dtype="float32")
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def saying(chat: ChatLocal, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         tokenizer = chat.target.tokenizer
         said = iter([*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id] * 2)
 
-        def forward(self: LocalTarget, ids: list[int], cache: object) -> Any:
-            return torch.nn.functional.one_hot(torch.tensor(next(said)), self.model.config.vocab_size).float()
+        def read(self: Reading, ids: list[int], positions: list[int], rows: int = 1) -> Any:
+            return torch.nn.functional.one_hot(torch.tensor([next(said)]), chat.target.model.config.vocab_size).float()
 
-        monkeypatch.setattr(LocalTarget, "_prefill", forward)
+        monkeypatch.setattr(Reading, "read", read)
         return chat.model_copy(update={"temperature": 0.0})
 
     return say
@@ -213,14 +213,14 @@ async def test_cancelling_an_answer_ends_the_work(chat: ChatLocal, monkeypatch: 
     passes: list[int] = []
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
-    forward = LocalTarget._forward
+    read = Reading.read
 
-    def counted(self: LocalTarget, ids: list[int], cache: Any) -> Any:
+    def counted(self: Reading, ids: list[int], positions: list[int], rows: int = 1) -> Any:
         passes.append(len(ids))
         loop.call_soon_threadsafe(begun.set)
-        return forward(self, ids, cache)
+        return read(self, ids, positions, rows)
 
-    monkeypatch.setattr(LocalTarget, "_forward", counted)
+    monkeypatch.setattr(Reading, "read", counted)
     grammar = {"type": "json_object", "schema": {"type": "object", "properties": {"s": {"type": "string", "minLength": 2000}}}}
     work = asyncio.create_task(chat.bind(max_tokens=3000, response_format=grammar).ainvoke("Hello"))
     await begun.wait()

@@ -10,13 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from specprefill_agents import CompressionConfig, Compressor
+from specprefill_agents import CompressedSegment, CompressionConfig, Compressor
 from specprefill_langchain.messages import put_back, rounds
 from specprefill_langchain.step import compress_step
 
 
 def call(call_id: str | None, name: str = "search", **arguments: Any) -> dict[str, Any]:
     return {"id": call_id, "name": name, "args": arguments}
+
+
+def decided(text: str) -> CompressedSegment:
+    return CompressedSegment(text, (), "compressed", 1, 1)
 
 
 def segments_of(messages: Sequence[BaseMessage]) -> list[tuple[str, str, str | None, str | None]]:
@@ -61,7 +65,7 @@ def test_texts_go_back_into_their_own_blocks() -> None:
     blocks: list[str | dict[str, Any]] = ["bare", {"type": "image"}, {"type": "text", "text": "block", "id": 7}]
     history = [HumanMessage("hello"), ToolMessage(blocks, tool_call_id="a", artifact={"rows": 3}, id="m")]
     (part,) = rounds(history)
-    same, changed = put_back(history, part.slots, ["BARE", "BLOCK"])
+    same, changed = put_back(history, part.slots, [decided("BARE"), decided("BLOCK")])
     assert same is history[0]
     assert changed.content == ["BARE", {"type": "image"}, {"type": "text", "text": "BLOCK", "id": 7}]
     assert blocks == ["bare", {"type": "image"}, {"type": "text", "text": "block", "id": 7}]
@@ -93,7 +97,7 @@ def test_calls_without_ids_and_unknown_messages_do_not_disturb() -> None:
     ]
     (part,) = rounds(history)
     assert part.query == ""
-    assert put_back(history, part.slots, ["less"])[2].content == "less"
+    assert put_back(history, part.slots, [decided("less")])[2].content == "less"
 
 
 texts = st.one_of(
@@ -140,7 +144,7 @@ def compressor() -> Compressor:
 @given(histories)
 def test_putting_every_text_back_gives_the_identical_messages(history: list[BaseMessage]) -> None:
     slots = [slot for part in rounds(history) for slot in part.slots]
-    returned = put_back(history, slots, [slot.segment.text for slot in slots])
+    returned = put_back(history, slots, [decided(slot.segment.text) for slot in slots])
     assert all(now is was for now, was in zip(returned, history, strict=True))
 
 

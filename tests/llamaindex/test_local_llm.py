@@ -13,10 +13,11 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.prompts import PromptTemplate
 
 from specprefill_agents import Compressor, UnknownDraftError
-from specprefill_agents.targets.chat_template import ChatTurn, ToolCall
-from specprefill_agents.targets.local import LocalTarget
-from specprefill_llamaindex import LocalLLM, SpecPrefillLLM
-from specprefill_llamaindex.llm_local import _turns
+from specprefill_agents.targets.chat_template import ChatTurn
+from specprefill_agents.targets.loading import load_target
+from specprefill_agents.targets.reading import Reading
+from specprefill_agents.targets.tools import ToolCall
+from specprefill_llamaindex import LocalLLM, SpecPrefillLLM, llm_local
 
 HELLO = [ChatMessage("Hello", role="user")]
 
@@ -28,8 +29,7 @@ def llm(tiny_draft: str) -> LocalLLM:
 
 def test_weights_are_loaded_when_they_are_first_needed_and_once(tiny_draft: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    load = LocalTarget.load
-    monkeypatch.setattr(LocalTarget, "load", lambda name, **settings: loads.append(name) or load(name, **settings))
+    monkeypatch.setattr(llm_local, "load_target", lambda name, settings: loads.append(name) or load_target(name, settings))
     model = LocalLLM(model=tiny_draft, max_tokens=2)
     assert loads == []
     model.chat(HELLO)
@@ -40,7 +40,7 @@ def test_weights_are_loaded_when_they_are_first_needed_and_once(tiny_draft: str,
 
 def test_an_answer_carries_usage_and_how_it_ended(llm: LocalLLM) -> None:
     answer = llm.chat(HELLO)
-    read = len(llm.target.encode([ChatTurn("user", "Hello")]))
+    read = llm.target.encode([ChatTurn("user", "Hello")]).end
     assert answer.additional_kwargs.pop("time_to_first_token_ms") > 0
     assert answer.additional_kwargs == {
         "prompt_tokens": read,
@@ -83,8 +83,8 @@ def test_settings_can_be_given_per_call(llm: LocalLLM) -> None:
 
 async def test_work_is_done_off_the_event_loop_and_ends_when_a_stream_is_left(llm: LocalLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    forward = LocalTarget._forward
-    monkeypatch.setattr(LocalTarget, "_forward", lambda self, *a: threads.append(threading.get_ident()) or forward(self, *a))
+    read = Reading.read
+    monkeypatch.setattr(Reading, "read", lambda self, *a, **k: threads.append(threading.get_ident()) or read(self, *a, **k))
     await asyncio.gather(llm.achat(HELLO), llm.achat(HELLO))
     stream = await llm.astream_chat(HELLO, max_tokens=500)
     await anext(stream)
@@ -112,7 +112,7 @@ def test_turns_are_those_of_the_messages() -> None:
         calling,
         ChatMessage("found", role="tool", additional_kwargs={"tool_call_id": "a", "name": "grep"}),
     ]
-    assert _turns(messages) == [
+    assert LocalLLM()._turns(messages) == [
         ChatTurn("system", "Be brief."),
         ChatTurn("user", "one\ntwo"),
         ChatTurn("assistant", "I look.", (ToolCall("grep", {"text": "x"}, "a"),)),

@@ -12,7 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlo
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.llms.llm import ToolSelection
 
-from specprefill_agents import Compressor
+from specprefill_agents import CompressedSegment, Compressor
 from specprefill_llamaindex import SpecPrefillLLM
 from specprefill_llamaindex.messages import calls_in, put_back, rounds
 from tests.llamaindex.llm.scripted import Scripted
@@ -101,7 +101,8 @@ def test_each_round_is_read_with_the_query_of_its_own_time() -> None:
     assert rounds(messages[:4]) == rounds(messages)[:1]
     assert {part.query for part in rounds(messages, "mine")} == {"mine"}
     slots = [slot for part in rounds(messages) for slot in part.slots]
-    assert all(now is was for now, was in zip(put_back(messages, slots, [one.segment.text for one in slots]), messages, strict=True))
+    whole = [CompressedSegment(one.segment.text, (), "passthrough", 1, 1) for one in slots]
+    assert all(now is was for now, was in zip(put_back(messages, slots, whole), messages, strict=True))
 
 
 class Failing(Scripted):
