@@ -33,7 +33,7 @@ class ChatLocal(BaseChatModel):
 
     `model` is a name as `specprefill models list` shows, a directory with safetensors, a GGUF file or a hub name.
     `model`, `max_tokens`, `temperature`, `top_p`, `top_k`, `seed` and `stop` can be given per call too
-    (`chat.bind(max_tokens=64)`), with the units and ranges of `targets.sampling.Sampling`; the fields from `device` to `copies`
+    (`chat.bind(max_tokens=64)`), with the units and ranges of `targets.sampling.Sampling`; the fields from `device` to `positions`
     are those of `targets.loading.TargetSettings`. Answers carry `usage_metadata`, with what was read for an earlier answer as
     `cache_read`, and in `response_metadata` the `finish_reason` ("stop", "tool_calls" or "length"), `time_to_first_token_ms`,
     and how many tokens were guessed and accepted. Tools are shown as the model's chat template shows them, else in words; a
@@ -53,7 +53,6 @@ class ChatLocal(BaseChatModel):
     top_k: int | None = Field(default=None, ge=1)
     seed: int | None = None
     stop: list[str] | None = None
-    positions: Literal["contiguous", "original"] = "contiguous"
     device: str = "auto"
     dtype: str = "auto"
     bits: Literal[8, 4] | None = None
@@ -61,6 +60,7 @@ class ChatLocal(BaseChatModel):
     cache_bytes: int = Field(default=CACHE_BYTES, ge=0)
     assistant: str | None = None
     copies: bool = True
+    positions: Literal["contiguous", "original"] = "contiguous"
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _targets: dict[str, LocalTarget] = PrivateAttr(default_factory=dict)
 
@@ -147,7 +147,7 @@ class ChatLocal(BaseChatModel):
         name = kwargs.get("model") or self.model
         target = self._target(name)
         request = LocalRequest.of(kwargs)
-        turns = request.told(turns_of(messages, restored=self.positions == "original"))
+        turns = request.told(turns_of(messages))
         tools, grammar = request.tools, request.grammar
         lookup = [original.text for message in messages if (original := original_in(message.additional_kwargs))]
         stream = target.stream(turns, self._sampling(stop, kwargs), tools=tools, grammar=grammar, lookup=lookup)

@@ -15,25 +15,23 @@ _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "Hu
 _READABLE = frozenset({"text", "reasoning", "thinking", "tool_call", "tool_call_chunk", "tool_use", "invalid_tool_call"})
 
 
-def turns_of(messages: Sequence[BaseMessage], *, restored: bool = False) -> list[ChatTurn]:
+def turns_of(messages: Sequence[BaseMessage]) -> list[ChatTurn]:
     """One turn per message. A tool result without a name gets that of its call; one with status error says so.
 
-    With `restored`, a compressed tool result is the whole one of which the model is spared what was not kept.
     A call that could not be read goes back as the text it was. Raises ValueError for content that a text model cannot read.
     """
     called = {call["id"]: call["name"] for m in messages if isinstance(m, AIMessage) for call in m.tool_calls}
-    return [_turn(message, called, restored) for message in messages]
+    return [_turn(message, called) for message in messages]
 
 
-def _turn(message: BaseMessage, called: dict[str | None, str], restored: bool) -> ChatTurn:
+def _turn(message: BaseMessage, called: dict[str | None, str]) -> ChatTurn:
     text = _text(message)
     if isinstance(message, ToolMessage):
         name = message.name or called.get(message.tool_call_id)
-        original = original_in(message.additional_kwargs) if restored else None
-        if original and original.spans is not None:
-            return ChatTurn("tool", original.text, (), name, message.tool_call_id, original.spans)
+        original = original_in(message.additional_kwargs)
+        whole = (original.text, original.spans) if original and original.spans is not None else None
         says_so = message.status != "error" or text.lower().startswith("error")
-        return ChatTurn("tool", text if says_so else f"Error: {text}", (), name, message.tool_call_id)
+        return ChatTurn("tool", text if says_so else f"Error: {text}", (), name, message.tool_call_id, whole)
     role = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type, message.type)
     if not isinstance(message, AIMessage):
         return ChatTurn(role, text)

@@ -51,7 +51,7 @@ class LocalLLM(LLM):
 
     `model` is a name as `specprefill models list` shows, a directory with safetensors, a GGUF file or a hub name.
     `max_tokens`, `temperature`, `top_p`, `top_k`, `seed` and `stop` can be given per call too, with the units and ranges of
-    `targets.sampling.Sampling`; the fields from `device` to `copies` are those of `targets.loading.TargetSettings`. Answers
+    `targets.sampling.Sampling`; the fields from `device` to `positions` are those of `targets.loading.TargetSettings`. Answers
     carry in `additional_kwargs` the `prompt_tokens`, `completion_tokens` and `total_tokens` that LlamaIndex counts by, the
     `finish_reason` ("stop" or "length") and `time_to_first_token_ms`; in a stream the last part does, which adds no text.
     Asynchronous calls work in one thread of this instance; leaving a stream ends its work.
@@ -143,11 +143,11 @@ class LocalLLM(LLM):
         return await astream_chat_to_completion_decorator(parts)(prompt, **kwargs)
 
     def _answer(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        turns, lookup = self._turns(messages), _originals(messages)
+        turns, lookup = _turns(messages), _originals(messages)
         return self._response(self._target().generate(turns, self._sampling(kwargs), lookup=lookup))
 
     def _parts(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        stream = self._target().stream(self._turns(messages), self._sampling(kwargs), lookup=_originals(messages))
+        stream = self._target().stream(_turns(messages), self._sampling(kwargs), lookup=_originals(messages))
         text = ""
         try:
             while True:
@@ -187,9 +187,6 @@ class LocalLLM(LLM):
             **{name: given.get(name, getattr(self, name)) for name in ("temperature", "top_p", "top_k", "seed")},
         )
 
-    def _turns(self, messages: Sequence[ChatMessage]) -> list[ChatTurn]:
-        return [_turn(message, restored=self.positions == "original") for message in messages]
-
     def _response(self, generation: Generation) -> ChatResponse:
         read, made = generation.prompt_tokens, generation.completion_tokens
         about = {"finish_reason": generation.finish_reason, "time_to_first_token_ms": generation.time_to_first_token_ms}
@@ -202,18 +199,21 @@ def _originals(messages: Sequence[ChatMessage]) -> list[str]:
     return [original.text for message in messages if (original := original_in(message.additional_kwargs))]
 
 
-def _turn(message: ChatMessage, *, restored: bool) -> ChatTurn:
-    text, kept = "\n".join(_texts(message)), None
-    original = original_in(message.additional_kwargs) if restored else None
-    if original and original.spans is not None:
-        text, kept = original.text, original.spans
+def _turns(messages: Sequence[ChatMessage]) -> list[ChatTurn]:
+    return [_turn(message) for message in messages]
+
+
+def _turn(message: ChatMessage) -> ChatTurn:
+    text = "\n".join(_texts(message))
+    original = original_in(message.additional_kwargs)
+    whole = (original.text, original.spans) if original and original.spans is not None else None
     if message.role in TOOL_ROLES:
         name = message.additional_kwargs.get("name")
-        return ChatTurn("tool", text, (), name if isinstance(name, str) else None, tool_call_id(message) or "", kept)
+        return ChatTurn("tool", text, (), name if isinstance(name, str) else None, tool_call_id(message) or "", whole)
     if message.role in ASSISTANT_ROLES:
         calls = calls_in(message).items()
         return ChatTurn("assistant", text, tuple(ToolCall(call.tool, call.arguments, call_id) for call_id, call in calls))
-    return ChatTurn("system" if message.role in SYSTEM_ROLES else "user", text, kept=kept)
+    return ChatTurn("system" if message.role in SYSTEM_ROLES else "user", text, whole=whole)
 
 
 def _texts(message: ChatMessage) -> Iterator[str]:

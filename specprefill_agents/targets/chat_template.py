@@ -25,7 +25,8 @@ from specprefill_agents.types import Span
 class ChatTurn:
     """One message to a local target. `role` is system, user, assistant or tool; `name` is the tool's.
 
-    With `kept`, sorted and disjoint spans of `content`, the model is spared the rest of it, whose place stays empty.
+    `whole` is what `content` is a shorter form of, with the sorted, disjoint spans of it that are kept: where positions are
+    restored, the model reads these tokens of the whole, each at its place, in place of `content`.
     """
 
     role: str
@@ -33,7 +34,7 @@ class ChatTurn:
     tool_calls: tuple[ToolCall, ...] = ()
     name: str | None = None
     tool_call_id: str = ""
-    kept: tuple[Span, ...] | None = None
+    whole: tuple[str, tuple[Span, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class PromptEncoder:
         """How the model writes tool calls: as its template shows where that takes tools, else as our text asks it to."""
         return form_of(self._template) if self._template_takes_tools else TAGGED
 
-    def prompt(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> Prompt:
+    def prompt(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = (), *, restored: bool = False) -> Prompt:
         """The prompt that asks for the next assistant turn, with the template's own control tokens and no others.
 
         `tools` are shown by the template where it takes any, else by a text in the system turn. Tool calls and results
@@ -68,8 +69,10 @@ class PromptEncoder:
         """
         if not turns:
             raise TargetError("a prompt needs at least one message")
-        marks = Marks.absent_from("".join(turn.content for turn in turns)) if any(turn.kept is not None for turn in turns) else None
-        turns = [_marked(turn, marks) for turn in turns]
+        marks = None
+        if restored and any(turn.whole for turn in turns):
+            marks = Marks.absent_from("".join(turn.whole[0] if turn.whole else turn.content for turn in turns))
+            turns = [_marked(turn, marks) for turn in turns]
         return self._templated(turns, tools, marks) if self._tokenizer.chat_template else self._paragraphs(_told(turns, tools), marks)
 
     def ids(self, turns: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> list[int]:
@@ -174,8 +177,8 @@ class _Tokens:
         return Prompt(tuple(self._ids), tuple(self._positions), self._end)
 
 
-def _marked(turn: ChatTurn, marks: Marks | None) -> ChatTurn:
-    return turn if marks is None or turn.kept is None else replace(turn, content=marks.put(turn.content, turn.kept), kept=None)
+def _marked(turn: ChatTurn, marks: Marks) -> ChatTurn:
+    return replace(turn, content=marks.put(*turn.whole), whole=None) if turn.whole else turn
 
 
 def _message(turn: ChatTurn, slots: Slots | None = None) -> dict[str, Any]:

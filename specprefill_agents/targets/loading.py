@@ -36,6 +36,7 @@ class TargetSettings:
     | `cache_bytes` | bytes, >= 0 | for what was read of earlier prompts |
     | `assistant` | name of a model, or None | guesses what is said next; with any tokenizer |
     | `copies` | | whether what was read and said before is such a guess too |
+    | `positions` | contiguous, original | where the tokens kept of a shortened text stand: in a row, or where they stood |
     """
 
     device: str = "auto"
@@ -46,6 +47,7 @@ class TargetSettings:
     cache_bytes: int = CACHE_BYTES
     assistant: str | None = None
     copies: bool = True
+    positions: Literal["contiguous", "original"] = "contiguous"
 
     @classmethod
     def of(cls, holder: object) -> TargetSettings:
@@ -55,6 +57,8 @@ class TargetSettings:
     def __post_init__(self) -> None:
         if self.bits not in (None, 4, 8):
             raise ConfigError("bits", self.bits, "8, 4 or None")
+        if self.positions not in ("contiguous", "original"):
+            raise ConfigError("positions", self.positions, "contiguous or original")
         if self.prefill_tokens < 1:
             raise ConfigError("prefill_tokens", self.prefill_tokens, "an integer >= 1")
         if self.cache_bytes < 0:
@@ -83,6 +87,7 @@ def load_target(name: str, settings: TargetSettings | None = None) -> LocalTarge
         readings=KeptReadings(settings.cache_bytes),
         assistant=assistant,
         copies=settings.copies,
+        positions=settings.positions,
     )
 
 

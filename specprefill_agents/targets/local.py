@@ -63,7 +63,8 @@ class LocalTarget:
 
     `prefill_tokens` bounds the length of one pass over a prompt, for memory. What was read of earlier prompts is kept in
     `readings`, so that only what is new of a prompt is read. An `assistant` guesses what the model will say next, and with
-    `copies` so does what was said before; neither changes an answer. May be shared between threads: each answer has a
+    `copies` so does what was said before; neither changes an answer. With `positions` "original", a shortened text is read as
+    the kept tokens of the whole one at their places in it (arXiv 2502.02789). May be shared between threads: each answer has a
     reading of its own, and one forward pass runs at a time.
     """
 
@@ -74,6 +75,7 @@ class LocalTarget:
     readings: KeptReadings = field(default_factory=lambda: KeptReadings(0), repr=False, compare=False)
     assistant: Assistant | None = None
     copies: bool = False
+    positions: Literal["contiguous", "original"] = "contiguous"
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -91,8 +93,13 @@ class LocalTarget:
         return Vocabulary(self.tokenizer, self.model.config.get_text_config().vocab_size, self._end_ids())
 
     def encode(self, messages: Sequence[ChatTurn], tools: Sequence[ToolSpec] = ()) -> Prompt:
-        """The prompt for the next assistant turn. Raises as `stream` does."""
-        prompt = self._prompts.prompt(messages, tools)
+        """The prompt for the next assistant turn; without its original positions where they lie beyond the window.
+
+        Raises as `stream` does.
+        """
+        prompt = self._prompts.prompt(messages, tools, restored=self.positions == "original")
+        if self.window is not None and len(prompt.ids) < prompt.end >= self.window:
+            prompt = self._prompts.prompt(messages, tools)
         if self.window is not None and prompt.end >= self.window:
             raise TargetError(
                 f"the prompt has {prompt.end} tokens, {self.name} reads at most {self.window - 1}: compress more, or drop messages"

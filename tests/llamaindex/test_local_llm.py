@@ -18,6 +18,7 @@ from specprefill_agents.targets.loading import load_target
 from specprefill_agents.targets.reading import Reading
 from specprefill_agents.targets.tools import ToolCall
 from specprefill_llamaindex import LocalLLM, SpecPrefillLLM, llm_local
+from specprefill_llamaindex.llm_local import _turns
 
 HELLO = [ChatMessage("Hello", role="user")]
 
@@ -112,7 +113,7 @@ def test_turns_are_those_of_the_messages() -> None:
         calling,
         ChatMessage("found", role="tool", additional_kwargs={"tool_call_id": "a", "name": "grep"}),
     ]
-    assert LocalLLM()._turns(messages) == [
+    assert _turns(messages) == [
         ChatTurn("system", "Be brief."),
         ChatTurn("user", "one\ntwo"),
         ChatTurn("assistant", "I look.", (ToolCall("grep", {"text": "x"}, "a"),)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +48,8 @@ def test_a_token_is_left_out_only_with_all_its_characters() -> None:
 def test_with_everything_kept_a_prompt_is_the_plain_one(target: LocalTarget) -> None:
     encoder = PromptEncoder(target.tokenizer)
     plain = encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn("tool", TEXT, name="look")])
-    assert encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn("tool", TEXT, name="look", kept=((0, len(TEXT)),))]) == plain
+    whole = (TEXT, ((0, len(TEXT)),))
+    assert encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn("tool", "short", name="look", whole=whole)], restored=True) == plain
     assert plain.positions == tuple(range(plain.end))
 
 
@@ -54,7 +57,7 @@ def test_with_everything_kept_a_prompt_is_the_plain_one(target: LocalTarget) -> 
 def test_what_is_not_kept_leaves_a_gap_and_everything_else_its_place(target: LocalTarget, role: str) -> None:
     encoder = PromptEncoder(target.tokenizer)
     whole = encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn(role, TEXT)])
-    some = encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn(role, TEXT, kept=(LINES[0], LINES[2]))])
+    some = encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn(role, "", whole=(TEXT, (LINES[0], LINES[2])))], restored=True)
     assert some.end == whole.end
     assert some.ids == tuple(whole.ids[at] for at in some.positions)
     missing = [at for at in range(whole.end) if at not in set(some.positions)]
@@ -63,7 +66,16 @@ def test_what_is_not_kept_leaves_a_gap_and_everything_else_its_place(target: Loc
 
 def test_of_a_text_of_which_nothing_is_kept_only_the_white_space_around_it_is_read(target: LocalTarget) -> None:
     encoder = PromptEncoder(target.tokenizer)
-    prompt = encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn("tool", TEXT, kept=())])
+    prompt = encoder.prompt([ChatTurn("user", "Ships?"), ChatTurn("tool", "", whole=(TEXT, ()))], restored=True)
     read = target.tokenizer.decode(prompt.ids)
     assert "ship." not in read
     assert "Ships?" in read
+
+
+def test_positions_beyond_the_window_are_given_up(target: LocalTarget) -> None:
+    restoring = replace(target, positions="original")
+    long = "x" * 5000
+    fitting, beyond = (restoring.encode([ChatTurn("tool", "short", whole=(text, ((0, 3),)))]) for text in (long[:3000], long))
+    assert fitting.end > 3000 > len(fitting.ids)
+    assert beyond == target.encode([ChatTurn("tool", "short")])
+    assert beyond.end == len(beyond.ids)
