@@ -11,6 +11,7 @@ Axes: N captured heads, B batch, S sequence positions, H query heads, G key head
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class HeadCapture(AbstractContextManager["HeadCapture"]):
         self._what = what
         self._seen: dict[int, Tensor] = {}
         self._handles: list[Any] = []
+        self._thread = 0  # whose pass is captured
         self._attention = attention_modules(model, sorted({layer for layer, _ in heads}))
         self._last_layer = max(self._attention)
         for layer, attention in self._attention.items():
@@ -103,6 +105,8 @@ class HeadCapture(AbstractContextManager["HeadCapture"]):
 
     def _keep(self, layer: int, split: Callable[[Tensor], Tensor]) -> Any:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            if threading.get_ident() != self._thread:
+                return  # somebody else's pass over a shared model
             self._seen[layer] = split(output)
             if layer == self._last_layer:
                 raise _Complete
@@ -111,8 +115,10 @@ class HeadCapture(AbstractContextManager["HeadCapture"]):
 
     def run(self, input_ids: Tensor) -> Tensor:
         """Vectors (N, B, S, D) of the captured heads for `input_ids` (B, S), in the order of `heads`."""
+        self._thread = threading.get_ident()
         with suppress(_Complete):
             self._model(input_ids=input_ids, use_cache=False)
+        self._thread = 0
         vectors = []
         for layer, head in self._heads:
             query_heads, key_heads, _ = _head_counts(self._attention[layer])

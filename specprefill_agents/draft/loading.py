@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specprefill_agents.draft.registry import DraftLocation, is_pulled, locate, manifest
+from specprefill_agents.draft.sharing import shared
 from specprefill_agents.errors import ConfigError, DraftError, SpecPrefillError, missing_extra
 from specprefill_agents.plaintext import plain_tokenizer, without_surrogates
 
@@ -123,12 +124,16 @@ def load_draft(
 ) -> Draft:
     """Load a draft by known name, directory, GGUF file or hub name; with `layers`, only the first so many blocks.
 
-    `with_head` adds the output head, which decoding needs. Raises `UnknownDraftError` for a name that leads nowhere and
+    `with_head` adds the output head, which decoding needs. Without it, the weights of a target that is loaded under the same
+    name, on the same device in the same precision, are read with it. Raises `UnknownDraftError` for a name that leads nowhere and
     `DraftError` when the weights are absent or unreadable.
     """
     set_threads(threads)
     where = choose_device(device)
     kind = choose_dtype(where, dtype)
+    loaded = None if with_head else shared(name, where, kind)
+    if loaded:
+        return Draft(name, revision(locate(name), loaded[0]), loaded[0].base_model, loaded[1], where, kind)
     config = load_config(name)
     _truncate(config, layers)
     model, tokenizer = load_pretrained(name, AutoModelForCausalLM if with_head else AutoModel, kind, config=config)

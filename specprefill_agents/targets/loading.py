@@ -14,6 +14,7 @@ try:
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     from specprefill_agents.draft.loading import choose_device, choose_dtype, load_pretrained, set_threads
+    from specprefill_agents.draft.sharing import share, shared
     from specprefill_agents.targets.assisting import Assistant
     from specprefill_agents.targets.kept_readings import KeptReadings
 except ImportError as error:
@@ -66,7 +67,7 @@ class TargetSettings:
 
 
 def load_target(name: str, settings: TargetSettings | None = None) -> LocalTarget:
-    """Load a target by the names that drafts have (`draft.loading.load_draft`).
+    """Load a target by the names that drafts have (`draft.loading.load_draft`); its weights are loaded once in a process.
 
     Raises `UnknownDraftError` for a name that leads nowhere, `DraftError` when the weights are absent or unreadable, and
     ImportError with the pip command where a precision needs a package that is missing.
@@ -74,11 +75,7 @@ def load_target(name: str, settings: TargetSettings | None = None) -> LocalTarge
     settings = settings or TargetSettings()
     set_threads(settings.threads)
     model, tokenizer = _loaded(name, settings)
-    assistant = None
-    if settings.assistant == name:
-        assistant = Assistant(model, tokenizer)
-    elif settings.assistant:
-        assistant = Assistant(*_loaded(settings.assistant, settings))
+    assistant = Assistant(*_loaded(settings.assistant, settings)) if settings.assistant else None
     return LocalTarget(
         name,
         model,
@@ -94,11 +91,19 @@ def load_target(name: str, settings: TargetSettings | None = None) -> LocalTarge
 def _loaded(name: str, settings: TargetSettings) -> tuple[Any, Any]:
     spread = settings.device == "spread"
     where = choose_device("auto" if spread else settings.device)
+    dtype = choose_dtype(where, settings.dtype)
     placed: dict[str, Any] = {"device_map": "auto"} if spread else {}
     if settings.bits:
         placed = {"device_map": "auto" if spread else str(where), "quantization_config": _quantized(settings.bits)}
-    model, tokenizer = load_pretrained(name, AutoModelForCausalLM, choose_dtype(where, settings.dtype), **placed)
-    return (model if placed else model.to(where)), tokenizer
+    if placed:
+        model, tokenizer = load_pretrained(name, AutoModelForCausalLM, dtype, **placed)
+        return model, tokenizer
+    loaded = shared(name, where, dtype)
+    if loaded:
+        return loaded
+    model, tokenizer = load_pretrained(name, AutoModelForCausalLM, dtype)
+    share(name, where, dtype, model.to(where), tokenizer)
+    return model, tokenizer
 
 
 def _quantized(bits: int) -> BitsAndBytesConfig:
