@@ -155,7 +155,7 @@ class ChatSpecPrefill(BaseChatModel):
         call, arguments = self._arguments(stop, kwargs)
         sent, figures = self._compress(messages, call)
         tell(figures, call.config)
-        return marked(self._model._generate(sent, run_manager=run_manager, **arguments), figures)
+        return self._marked(self._model._generate(sent, run_manager=run_manager, **arguments), figures)
 
     @override
     async def _agenerate(
@@ -168,7 +168,7 @@ class ChatSpecPrefill(BaseChatModel):
         call, arguments = self._arguments(stop, kwargs)
         sent, figures = await run_in_executor(self._worker, self._compress, messages, call)
         await atell(figures, call.config)
-        return marked(await self._model._agenerate(sent, run_manager=run_manager, **arguments), figures)
+        return self._marked(await self._model._agenerate(sent, run_manager=run_manager, **arguments), figures)
 
     @override
     def _stream(
@@ -183,6 +183,7 @@ class ChatSpecPrefill(BaseChatModel):
         tell(figures, call.config)
         tail = Tail(figures)
         for chunk in self._model._stream(sent, run_manager=run_manager, **arguments):
+            self.compressor.guard.observe_guesses(chunk.message.response_metadata)
             yield from tail.after(chunk)
         yield from tail.end()
 
@@ -199,10 +200,16 @@ class ChatSpecPrefill(BaseChatModel):
         await atell(figures, call.config)
         tail = Tail(figures)
         async for chunk in self._model._astream(sent, run_manager=run_manager, **arguments):
+            self.compressor.guard.observe_guesses(chunk.message.response_metadata)
             for ready in tail.after(chunk):
                 yield ready
         for ready in tail.end():
             yield ready
+
+    def _marked(self, result: ChatResult, figures: dict[str, Any]) -> ChatResult:
+        for generation in result.generations:
+            self.compressor.guard.observe_guesses(generation.message.response_metadata)
+        return marked(result, figures)
 
     def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
         session = self._sessions.get(own_conversation_id(call.config), opening_of(messages))

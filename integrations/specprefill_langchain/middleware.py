@@ -97,6 +97,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         step, update = self._compress(request)
         sent = _as_sent(request, step)
         response = handler(sent)
+        self._observe_guesses(response)
         self._account(step, response)
         if sent is not request and self._is_shadowed(step):
             try:
@@ -116,6 +117,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         step, update = await run_in_executor(self._worker, self._compress, request)
         sent = _as_sent(request, step)
         response = await handler(sent)
+        self._observe_guesses(response)
         if self._meter:
             await run_in_executor(self._accountant, self._account, step, response)
         if sent is not request and self._is_shadowed(step):
@@ -124,6 +126,10 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             except Exception as error:
                 failed(self.compressor, "the shadow comparison", error)
         return _with_update(response, update)
+
+    def _observe_guesses(self, response: ModelResponse[ResponseT]) -> None:
+        for message in response.result:
+            self.compressor.guard.observe_guesses(message.response_metadata)
 
     def _is_shadowed(self, step: StepReport) -> bool:
         return is_shadowed(self.compressor.guard, step.conversation_id, step.messages)

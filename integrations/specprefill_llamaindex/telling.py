@@ -42,7 +42,11 @@ class Listeners:
 
     def answered(self, step: StepReport, answer: ChatResponse | None) -> None:
         """The call was answered; None where nothing came."""
-        if self._meter is None or answer is None:
+        if answer is None:
+            return
+        if isinstance(answer.raw, dict):
+            self._compressor.guard.observe_guesses(answer.raw)
+        if self._meter is None:
             return
         try:
             self._meter.answered(step, answer)
@@ -53,3 +57,5 @@ class Listeners:
         """As `answered`, in a thread of its own."""
         if self._meter:
             await in_thread(self._accountant, self.answered, step, answer)
+        else:
+            self.answered(step, answer)

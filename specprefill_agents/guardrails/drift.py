@@ -91,7 +91,11 @@ class DriftMonitor:
         self._lock = threading.Lock()
         self._refused = 0
         drift = settings.drift
-        floors: dict[Measure, float | None] = {"overlap": drift.overlap_floor, "action": drift.action_floor, "acceptance": None}
+        floors: dict[Measure, float | None] = {
+            "overlap": drift.overlap_floor,
+            "action": drift.action_floor,
+            "acceptance": drift.acceptance_floor,
+        }
         self._rolling = {measure: _Rolling(measure, floor, settings) for measure, floor in floors.items()}
 
     def is_sampled(self, *parts: str) -> bool:
@@ -108,7 +112,7 @@ class DriftMonitor:
         self._observe("action", 1.0 if agrees else 0.0)
 
     def observe_acceptance(self, rate: float) -> None:
-        """The share of drafted tokens that the target accepted in one generation. Has no floor: a gauge only."""
+        """The share of guessed tokens that a local target accepted in one answer."""
         self._observe("acceptance", rate)
 
     def metrics(self) -> dict[str, float | int | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -121,6 +121,12 @@ class Guard:
             task = self._worker.submit(_compare, drift, kept, other)
             self._pending.add(task)
         task.add_done_callback(self._pending.discard)
+
+    def observe_guesses(self, about: Mapping[str, Any]) -> None:
+        """Tell the drift monitor of an answer's `guessed_tokens` and `accepted_tokens`, where `about` it says so."""
+        guessed, accepted = about.get("guessed_tokens"), about.get("accepted_tokens")
+        if self.drift and isinstance(guessed, int) and isinstance(accepted, int) and guessed > 0:
+            self.drift.observe_acceptance(accepted / guessed)
 
     def settle(self) -> None:
         """Wait for the second opinions that were asked for."""

@@ -83,8 +83,9 @@ class DriftSettings:
     """`[drift]`: on a `share` of steps, in [0, 1], what is kept is compared with what `scorer` would keep.
 
     A mean over the last `window` samples, from `min_samples` on, that is below its floor, in [0, 1], is an alert: the overlap
-    of what is kept (`overlap_floor`), or the share of next actions that are the same with and without compression
-    (`action_floor`). None: it is measured, and nothing else. `scorer` is one of `SCORERS`; `speculative` is the published
+    of what is kept (`overlap_floor`), the share of next actions that are the same with and without compression
+    (`action_floor`), or, of every answer of a local target, the share of guessed tokens that it accepts
+    (`acceptance_floor`). None: it is measured, and nothing else. `scorer` is one of `SCORERS`; `speculative` is the published
     algorithm.
     """
 
@@ -92,6 +93,7 @@ class DriftSettings:
     scorer: str = "bm25"
     overlap_floor: float | None = None
     action_floor: float | None = None
+    acceptance_floor: float | None = None
     window: int = 50
     min_samples: int = 20
 
@@ -102,6 +104,8 @@ class DriftSettings:
             if (floor := getattr(self, name)) is not None:
                 check_share(f"drift.{name}", floor)
                 check(f"drift.{name}", floor, self.share > 0, "a floor only beside drift.share > 0: without samples nothing is measured")
+        if self.acceptance_floor is not None:
+            check_share("drift.acceptance_floor", self.acceptance_floor)
         check_count("drift.window", self.window, "samples", most=10_000)
         check_count("drift.min_samples", self.min_samples, "samples; no more than drift.window", most=self.window)
 

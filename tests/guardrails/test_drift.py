@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specprefill_agents.guardrails.drift import DriftAlert, DriftMonitor
+from specprefill_agents.guardrails.guard import Guard
 from specprefill_agents.guardrails.settings import DriftSettings, Guardrails
 
 LOGGER = "specprefill_agents.guardrails"
@@ -77,6 +78,17 @@ def test_actions_have_a_floor_of_their_own() -> None:
     for agrees in (True, True, True, False):
         monitor.observe_action(agrees)
     assert [(alert.measure, alert.mean, alert.floor) for alert in alerts] == [("action", 0.75, 0.8)]
+
+
+def test_a_local_target_that_accepts_fewer_guesses_is_an_alert_at_the_floor() -> None:
+    alerts: list[DriftAlert] = []
+    guard = Guard(guardrails(acceptance_floor=0.5), on_alert=alerts.append)
+    for guessed, accepted in ((10, 9), (10, 8), (0, 0), (10, 1), (10, 0), (10, 0)):
+        guard.observe_guesses({"guessed_tokens": guessed, "accepted_tokens": accepted})
+    guard.observe_guesses({})
+    assert [(alert.measure, alert.floor, alert.samples) for alert in alerts] == [("acceptance", 0.5, 4)]
+    assert guard.drift
+    assert guard.drift.metrics()["acceptance_observed"] == 5
 
 
 def test_the_acceptance_rate_is_a_gauge() -> None:

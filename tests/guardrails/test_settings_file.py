@@ -42,7 +42,7 @@ def test_the_example_says_what_its_comments_say(repository: Path) -> None:
     )
     assert guardrails.limits == StepLimits(max_step_ms=10_000, max_step_tokens=60_000)
     assert guardrails.breaker == BreakerSettings(failures=5, cooldown_s=60)
-    floors: dict[str, Any] = {"overlap_floor": 0.25, "action_floor": 0.9}
+    floors: dict[str, Any] = {"overlap_floor": 0.25, "action_floor": 0.9, "acceptance_floor": 0.3}
     assert guardrails.drift == DriftSettings(share=0.05, scorer="bm25", window=50, min_samples=20, **floors)
     assert guardrails.ab == AbSettings(control_share=0.1, salt="2026-11")
     assert guardrails.break_even == BreakEvenSettings(model="deepseek-flash", expected_requests=10, machine_usd_per_hour=0.1)

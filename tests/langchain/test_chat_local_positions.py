@@ -9,7 +9,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from specprefill_agents import Compressor
+from specprefill_agents import Compressor, Guardrails
 from specprefill_agents.prompt.original_notes import KEY
 from specprefill_agents.targets.chat_template import Prompt
 from specprefill_agents.targets.local import LocalTarget
@@ -83,6 +83,20 @@ def test_an_agents_next_step_reads_only_what_is_new(chat: ChatLocal, lexical: Ca
     assert len(answers) == 2
     assert cached[0] == 0
     assert all(later >= earlier - 1 for earlier, later in zip(read, cached[1:], strict=False))
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "agent"])
+def test_the_guardrails_hear_how_many_guesses_were_right(chat: ChatLocal, lexical: Callable[..., Compressor], way: str) -> None:
+    rules = Guardrails(id="local", version=1, compression={"scorer": "bm25", "target_tokenizer": "o200k_base"})
+    compressor = Compressor(guardrails=rules, cache="memory")
+    guessing = chat.model_copy(update={"max_tokens": 60, "assistant": chat.model})
+    wrapped = ChatSpecPrefill(inner=guessing, compressor=compressor)
+    if way == "agent":
+        create_agent(guessing, [], middleware=[SpecPrefillMiddleware(compressor)]).invoke({"messages": conversation(1)})
+    else:
+        assert list(getattr(wrapped, way)(conversation(1)))
+    assert compressor.guard.drift
+    assert compressor.guard.drift.metrics()["acceptance_observed"] == 1
 
 
 def test_only_models_that_read_originals_are_shown_them(chat: ChatLocal, lexical: Callable[..., Compressor], model: Any) -> None:
