@@ -161,14 +161,15 @@ class Compressor:
         vars(other).pop("fingerprint", None)
         return other
 
-    def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+    def compress(self, segments: Sequence[Segment], query: str, *, most_tokens: int | None = None) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
 
-        Everything else comes back unchanged, with the reason. Never raises at run time unless told to.
+        With `most_tokens`, all segments together have no more target tokens than that, as far as what must pass whole
+        allows (all of it with `keep_ratio` 1). Everything else comes back unchanged, with the reason. Never raises at run time unless told to.
         """
         started = time.perf_counter()
         try:
-            result = self._compress(segments, query)
+            result = self._compress(segments, query, most_tokens)
         except Exception as error:
             if self.config.on_error == "raise":
                 raise
@@ -177,12 +178,13 @@ class Compressor:
         self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
-    def _compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+    def _compress(self, segments: Sequence[Segment], query: str, most_tokens: int | None) -> CompressionResult:
         tokens = [self.counter.count(segment.text) for segment in segments]
         whole = [sent_whole(segment, count, self._why_not(segment, count)) for segment, count in zip(segments, tokens, strict=True)]
         chosen = [i for i, segment in enumerate(whole) if not segment.reason]
         total = sum(tokens[i] for i in chosen)
-        reason = self._why_none(total)
+        room = None if most_tokens is None else most_tokens - (sum(tokens) - total)
+        reason = self._why_none(total, room)
         if reason or not chosen:
             return _all_whole(segments, whole, reason)
         found = [Candidate(i, segments[i], tokens[i], self.layout(segments[i].text)) for i in chosen]
@@ -201,16 +203,16 @@ class Compressor:
             raise
         scorer_ms, cached = 1000 * (time.perf_counter() - started), sum(score.cached for score in scores)
         self.guard.succeeded(total, scorer_ms, cached=cached > 0)
-        choice = self._choice(found, scores, query)
-        self.guard.second_opinion(key, choice.kept, lambda: self._choice(found, self._second_scores(found, query), query).kept)
+        choice = self._choice(found, scores, query, room)
+        self.guard.second_opinion(key, choice.kept, lambda: self._choice(found, self._second_scores(found, query), query, room).kept)
         done = list(whole)
         for one, compressed in zip(found, choice.segments, strict=True):
             self.keep_original(one.segment.text, compressed)
             done[one.position] = compressed
         return _result(done, scorer_ms, cached, fallback, choice.note)
 
-    def _choice(self, found: Sequence[Candidate], scores: Sequence[TokenScores], query: str) -> Choice:
-        return self._chooser.choose(found, self._priorities([one.segment.text for one in found], scores, query), query)
+    def _choice(self, found: Sequence[Candidate], scores: Sequence[TokenScores], query: str, room: int | None) -> Choice:
+        return self._chooser.choose(found, self._priorities([one.segment.text for one in found], scores, query), query, room)
 
     def _second_scores(self, found: Sequence[Candidate], query: str) -> list[TokenScores]:
         segments = [one.segment for one in found]
@@ -219,10 +221,10 @@ class Compressor:
     def _why_not(self, segment: Segment, tokens: int) -> str:
         return protection_reason(segment, tokens, self.config) or ""
 
-    def _why_none(self, total: int) -> str:
+    def _why_none(self, total: int, room: int | None) -> str:
         if not self.config.enabled:
             return "compression is switched off"
-        if total < self.config.min_tokens:
+        if total < self.config.min_tokens and (room is None or total <= room):
             return f"shorter than min_tokens ({total} < {self.config.min_tokens})"
         return ""
 

@@ -83,6 +83,7 @@ class CompressionConfig:
     recall_mark: str = "[left out of {source} above, lines {first}-{last}{original}]"
     seed: int = 0
     max_scored_tokens: int = 65_536
+    max_target_tokens: int | None = None
     timeout_s: float | None = 120.0
     on_error: Literal["passthrough", "raise"] = "passthrough"
 
@@ -118,6 +119,8 @@ class CompressionConfig:
         self._require("seed", _is_int(self.seed), "an integer")
         limit = self.max_scored_tokens
         self._require("max_scored_tokens", _is_int(limit) and limit >= 1, "an integer >= 1 (target tokens)")
+        most = self.max_target_tokens
+        self._require("max_target_tokens", most is None or (_is_int(most) and most >= 1), "an integer >= 1 (target tokens), or None")
         timeout_ok = self.timeout_s is None or (_is_number(self.timeout_s) and self.timeout_s > 0)
         self._require("timeout_s", timeout_ok, "seconds > 0, or None")
         self._require("on_error", self.on_error in ("passthrough", "raise"), "'passthrough' or 'raise'")

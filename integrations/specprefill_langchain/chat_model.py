@@ -19,6 +19,7 @@ from typing_extensions import Self, override
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_agents.session.stepping import described
 from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.figures import KEY, Tail, atell, figures_of, marked, tell
 from specprefill_langchain.reasoning import sending_reasoning
@@ -153,7 +154,7 @@ class ChatSpecPrefill(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         call, arguments = self._arguments(stop, kwargs)
-        sent, figures = self._compress(messages, call)
+        sent, figures = self._compress(messages, call, arguments.get("tools"))
         tell(figures, call.config)
         return self._marked(self._model._generate(sent, run_manager=run_manager, **arguments), figures)
 
@@ -166,7 +167,7 @@ class ChatSpecPrefill(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         call, arguments = self._arguments(stop, kwargs)
-        sent, figures = await run_in_executor(self._worker, self._compress, messages, call)
+        sent, figures = await run_in_executor(self._worker, self._compress, messages, call, arguments.get("tools"))
         await atell(figures, call.config)
         return self._marked(await self._model._agenerate(sent, run_manager=run_manager, **arguments), figures)
 
@@ -179,7 +180,7 @@ class ChatSpecPrefill(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         call, arguments = self._arguments(stop, kwargs)
-        sent, figures = self._compress(messages, call)
+        sent, figures = self._compress(messages, call, arguments.get("tools"))
         tell(figures, call.config)
         tail = Tail(figures)
         for chunk in self._model._stream(sent, run_manager=run_manager, **arguments):
@@ -196,7 +197,7 @@ class ChatSpecPrefill(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         call, arguments = self._arguments(stop, kwargs)
-        sent, figures = await run_in_executor(self._worker, self._compress, messages, call)
+        sent, figures = await run_in_executor(self._worker, self._compress, messages, call, arguments.get("tools"))
         await atell(figures, call.config)
         tail = Tail(figures)
         async for chunk in self._model._astream(sent, run_manager=run_manager, **arguments):
@@ -211,9 +212,10 @@ class ChatSpecPrefill(BaseChatModel):
             self.compressor.guard.observe_guesses(generation.message.response_metadata)
         return marked(result, figures)
 
-    def _compress(self, messages: Sequence[BaseMessage], call: _Call) -> tuple[list[BaseMessage], dict[str, Any]]:
+    def _compress(self, messages: Sequence[BaseMessage], call: _Call, tools: object) -> tuple[list[BaseMessage], dict[str, Any]]:
         session = self._sessions.get(own_conversation_id(call.config), opening_of(messages))
-        step = compress_step(self.compressor, session, messages, self.query, with_originals=reads_originals(self._model))
+        originals, head = reads_originals(self._model), described(self.compressor, tools)
+        step = compress_step(self.compressor, session, messages, self.query, with_originals=originals, head=head)
         return list(step.sent), figures_of(step.result.usage)
 
     def _arguments(self, stop: list[str] | None, given: dict[str, Any]) -> tuple[_Call, dict[str, Any]]:

@@ -24,12 +24,19 @@ def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Ro
     found = Rounds(query)
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
-            for slot in _slots(index, message, found.call(message.tool_call_id)):
+            slots = list(_slots(index, message, found.call(message.tool_call_id)))
+            for slot in slots:
                 found.output(slot)
+            if not slots:
+                found.other(str(message.text))
         elif isinstance(message, HumanMessage):
             found.user(str(message.text))
-        elif isinstance(message, AIMessage):
-            found.assistant(_calls(message))
+        else:
+            if isinstance(message, AIMessage):
+                found.assistant(_calls(message))
+            found.other(str(message.text))
+            for call in getattr(message, "tool_calls", ()):
+                found.other(f"{call['name']} {call['args']}")
     return found.end()
 
 

@@ -27,6 +27,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.metering import Metered, meter_for
+from specprefill_langchain.parts import head_parts
 from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.remembering import Remembered, Replay
 from specprefill_langchain.shadow import is_shadowed, next_action
@@ -151,7 +152,10 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             replay = Replay(session)
         session = replay.session
         session.model_id = model_name(request.model)
-        step = compress_step(self.compressor, replay, request.messages, with_originals=reads_originals(request.model))
+        is_limited = self.compressor.config.max_target_tokens is not None
+        head = [part.text for part in head_parts(request.tools, request.system_message)] if is_limited else []
+        originals = reads_originals(request.model)
+        step = compress_step(self.compressor, replay, request.messages, with_originals=originals, head=head)
         step = replace(step, conversation_id=place.id)
         if self._meter:
             step = self._looked_at(_placed(step, request, place, session))

@@ -47,15 +47,22 @@ class StepReport:
 
 
 def compress_step(
-    compressor: Compressor, session: Steps, messages: Sequence[BaseMessage], query: str | None = None, *, with_originals: bool = False
+    compressor: Compressor,
+    session: Steps,
+    messages: Sequence[BaseMessage],
+    query: str | None = None,
+    *,
+    with_originals: bool = False,
+    head: Sequence[str] = (),
 ) -> StepReport:
     """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
 
-    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`prompt.original_notes`).
+    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`prompt.original_notes`);
+    `head` are texts that go out before the messages, and count towards `max_target_tokens`.
     Raises only where `compressor.config.on_error` is "raise".
     """
     put = partial(put_back, with_originals=with_originals)
-    sent, result = stepping.compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT)
+    sent, result = stepping.compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT, head)
     return StepReport(tuple(messages), tuple(sent), result)
 
 

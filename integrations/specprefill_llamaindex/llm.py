@@ -29,6 +29,7 @@ from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_agents.session.stepping import described
 from specprefill_llamaindex.figures import amarked_stream, figures_of, marked, marked_stream, tell
 from specprefill_llamaindex.metering import Metered
 from specprefill_llamaindex.reasoning import wants_reasoning, with_reasoning
@@ -252,7 +253,8 @@ class SpecPrefillLLM(FunctionCallingLLM):
 
     def _step(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any]) -> StepReport:
         started = time.perf_counter()
-        step = compress_step(self._compressor, self._sessions, messages, self.query, with_originals=reads_originals(self.inner_llm))
+        originals, head = reads_originals(self.inner_llm), described(self._compressor, arguments.get("tools"))
+        step = compress_step(self._compressor, self._sessions, messages, self.query, with_originals=originals, head=head)
         tools, model = tuple(arguments.get("tools") or ()), str(arguments.get("model") or self._model_name)
         step = self._listeners.asked(replace(step, tools=tools, model=model))
         tell(step, 1000 * (time.perf_counter() - started))

@@ -43,16 +43,23 @@ class StepReport:
 
 
 def compress_step(
-    compressor: Compressor, sessions: Sessions, messages: Sequence[ChatMessage], query: str | None = None, *, with_originals: bool = False
+    compressor: Compressor,
+    sessions: Sessions,
+    messages: Sequence[ChatMessage],
+    query: str | None = None,
+    *,
+    with_originals: bool = False,
+    head: Sequence[str] = (),
 ) -> StepReport:
     """Compress the tool outputs among `messages`, each round with the query of its own time or with `query`.
 
-    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`prompt.original_notes`).
+    `with_originals` notes the whole texts on what is sent, for a model that reads them there (`prompt.original_notes`);
+    `head` are texts that go out before the messages, and count towards `max_target_tokens`.
     Raises only where `compressor.config.on_error` is "raise".
     """
     opening = opening_of(messages)
     name = name_of(opening)
     session = sessions.get(None, opening)
     put = partial(put_back, with_originals=with_originals)
-    sent, result = compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT)
+    sent, result = compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT, head)
     return StepReport(tuple(messages), tuple(sent), result, conversation_id=name, arm=compressor.guard.arm(name))

@@ -20,10 +20,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The tool outputs that reach the model with one call, and what that call is about."""
+    """The tool outputs that reach the model with one call, and what that call is about.
+
+    `others` are the texts that pass whole and reach the model with it for the first time.
+    """
 
     slots: tuple[Slot, ...]
     query: str
+    others: tuple[str, ...] = ()
 
 
 class Rounds:
@@ -39,11 +43,17 @@ class Rounds:
         self._user_text = ""
         self._calls: dict[str, CallContext] = {}
         self._slots: list[Slot] = []
+        self._others: list[str] = []
         self._closed: list[Round] = []
 
     def user(self, text: str) -> None:
         """The user said something."""
         self._user_text = text
+        self._others.append(text)
+
+    def other(self, text: str) -> None:
+        """Something else was said that passes whole: a system prompt, what the assistant wrote, arguments of a call."""
+        self._others.append(text)
 
     def assistant(self, calls: Mapping[str, CallContext]) -> None:
         """The assistant said something, with these tool calls by their ids; a call without one has "" and holds until the next message."""
@@ -71,5 +81,5 @@ class Rounds:
         if query is None:
             ids = dict.fromkeys(slot.segment.id or "" for slot in self._slots if slot.segment.kind == "tool_result")
             query = build_query(self._user_text, [self._calls[call_id] for call_id in ids if call_id in self._calls])
-        self._closed.append(Round(tuple(self._slots), query))
-        self._slots = []
+        self._closed.append(Round(tuple(self._slots), query, tuple(self._others)))
+        self._slots, self._others = [], []

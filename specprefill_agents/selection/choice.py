@@ -52,6 +52,27 @@ class Choice:
         return [segment.spans for segment in self.segments]
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Candidates with one keep ratio: their `places` in the call, what their units are worth and cost, and the `budget` in
+    target tokens that they share; None where they had better pass whole."""
+
+    places: list[int]
+    found: list[Candidate]
+    values: list[NDArray[np.float64]]
+    costs: list[NDArray[np.int64]]
+    budget: int | None
+
+    @property
+    def tokens(self) -> int:
+        """Target tokens of all candidates."""
+        return sum(one.tokens for one in self.found)
+
+    def within(self, share: float) -> _Group:
+        """The group with a `share` of its budget."""
+        return replace(self, budget=int(share * (self.tokens if self.budget is None else self.budget)))
+
+
 class Chooser:
     """Chooses under `config`. `count` counts target tokens, `id_of` gives the id that a mark names for a whole text ("" for none)."""
 
@@ -65,30 +86,41 @@ class Chooser:
         ratios = [self._keep_ratio(one.segment) for one in found]
         return int(sum(one.tokens * (TYPICAL_SHARE if ratio == "auto" else ratio) for one, ratio in zip(found, ratios, strict=True)))
 
-    def choose(self, found: Sequence[Candidate], values: Sequence[NDArray[np.float64]], query: str) -> Choice:
-        """What is sent of each candidate, whose units are worth `values` (U,)."""
+    def choose(self, found: Sequence[Candidate], values: Sequence[NDArray[np.float64]], query: str, room: int | None = None) -> Choice:
+        """What is sent of each candidate, whose units are worth `values` (U,); at most `room` target tokens of all."""
         done: dict[int, CompressedSegment] = {}
         notes = [AGGREGATION_NOTE] if asks_about_everything(query) else []
-        ratios = [self._keep_ratio(one.segment) for one in found]
-        for ratio in dict.fromkeys(ratios):
-            group = [index for index, own in enumerate(ratios) if own == ratio]
-            segments, note = self._fitted([found[i] for i in group], [values[i] for i in group], ratio, query)
-            done.update(zip(group, segments, strict=True))
+        groups = self._groups(found, values, query)
+        wanted = sum(group.tokens if group.budget is None else group.budget for group in groups)
+        if room is not None and wanted > room:
+            notes.append(f"cut to the {max(0, room)} tokens that there is room for, from {wanted}")
+            groups = [group.within(max(0, room) / wanted) for group in groups]
+        for group in groups:
+            segments, note = self._fitted(group)
+            done.update(zip(group.places, segments, strict=True))
             notes += [note] if note else []
         scored = tuple(replace(done[index], score=float(own.max(initial=0.0))) for index, own in enumerate(values))
         return Choice(scored, "; ".join(notes) or None)
 
-    def _fitted(
-        self, found: Sequence[Candidate], values: Sequence[NDArray[np.float64]], ratio: KeepRatio, query: str
-    ) -> tuple[list[CompressedSegment], str]:
+    def _groups(self, found: Sequence[Candidate], values: Sequence[NDArray[np.float64]], query: str) -> list[_Group]:
+        """The candidates by their keep ratio."""
+        ratios = [self._keep_ratio(one.segment) for one in found]
+        groups: list[_Group] = []
+        for ratio in dict.fromkeys(ratios):
+            places = [index for index, own in enumerate(ratios) if own == ratio]
+            members, worth = [found[i] for i in places], [values[i] for i in places]
+            costs = [unit_costs(one.segment.text, one.layout, self._count) for one in members]
+            groups.append(_Group(places, members, worth, costs, self._budget(members, worth, costs, ratio, query)))
+        return groups
+
+    def _fitted(self, group: _Group) -> tuple[list[CompressedSegment], str]:
         """What is sent of candidates that share one budget, and what a caller should know of it."""
-        costs = [unit_costs(one.segment.text, one.layout, self._count) for one in found]
-        budget = self._budget(found, values, costs, ratio, query)
+        found, budget = group.found, group.budget
         if budget is None:
             return [sent_whole(one.segment, one.tokens, "auto: no part stands out enough") for one in found], ""
         style: MarkStyle = "brief" if budget < BRIEF_BELOW_TOKENS * len(found) else "full"
-        parts = [self._part(one, cost, style) for one, cost in zip(found, costs, strict=True)]
-        fitted, held = fit(parts, values, budget, self._count)
+        parts = [self._part(one, cost, style) for one, cost in zip(found, group.costs, strict=True)]
+        fitted, held = fit(parts, group.values, budget, self._count)
         return fitted, f"what must be kept has {held} tokens, more than the budget of {budget}" if held > budget else ""
 
     def _keep_ratio(self, segment: Segment) -> KeepRatio:

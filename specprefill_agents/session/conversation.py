@@ -30,10 +30,14 @@ VERSION = 4
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The segments that reach the target with one request and not before, and what they are read for."""
+    """The segments that reach the target with one request and not before, and what they are read for.
+
+    `most_tokens` is what this and all earlier segments may have together in that request, in target tokens; None: no limit.
+    """
 
     segments: tuple[Segment, ...]
     query: str
+    most_tokens: int | None = None
 
 
 class Session:
@@ -133,9 +137,11 @@ class Session:
     def _decide(self, view: View, turn: Turn) -> CompressionResult:
         keys = [self._key(segment) for segment in turn.segments]
         new = self._new(view, turn.segments, keys)
-        made = self._made(tuple(new.values()), turn.query) if new else CompressionResult(())
+        room = self._room(view, turn, keys, new)
+        made = self._made(tuple(new.values()), turn.query, room) if new else CompressionResult(())
         usage, plain = made.usage, dict(zip(new, made.segments, strict=True))
-        is_plain = usage.fallback_reason is not None or made.is_refused or self.arm == "control" or self._compressor.is_off
+        is_full = room is not None and usage.kept_tokens + self._compressor.config.recall_tokens > room
+        is_plain = is_full or usage.fallback_reason is not None or made.is_refused or self.arm == "control" or self._compressor.is_off
         recall = None if is_plain else Recall(self._compressor, tuple(new.values()), usage.original_tokens, turn.query)
         first = len(view.shown)
         for key, segment in zip(keys, turn.segments, strict=True):
@@ -150,11 +156,19 @@ class Session:
         spent = usage.scorer_ms + (recall.scorer_ms if recall else 0.0)
         return _result([one.decided for one in shown], replace(usage, scorer_ms=spent))
 
-    def _made(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+    def _room(self, view: View, turn: Turn, keys: Sequence[str], new: Mapping[str, Segment]) -> int | None:
+        """Target tokens that the `new` segments of a turn may have; None: as many as they are worth."""
+        if turn.most_tokens is None:
+            return None
+        frozen = [found for key in keys if key not in new and (found := self._decisions.find(key, view.names))]
+        shown = [*(one.decided for one in view.shown), *(found.decided for found in frozen)]
+        return turn.most_tokens - sum(decided.kept_tokens for decided in shown)
+
+    def _made(self, segments: Sequence[Segment], query: str, room: int | None) -> CompressionResult:
         """The decisions on new segments by themselves."""
         if self.arm == "control":
             return self._compressor.whole(segments, "control arm: runs uncompressed")
-        return self._compressor.compress(segments, query)
+        return self._compressor.compress(segments, query, most_tokens=room)
 
     def _in_context(self, segment: Segment, plain: CompressedSegment, recall: Recall | None, view: View) -> CompressedSegment:
         """The decision on a new segment: `plain`, less what it repeats, and with what is recalled; without `recall` as it is."""

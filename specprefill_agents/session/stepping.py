@@ -5,6 +5,7 @@ Knows no message format: who has one says how its messages are read, and how tex
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 Message = TypeVar("Message")
 
+MESSAGE_TOKENS = 8
+"""About: what a chat template puts around a message."""
+
 
 def compress_rounds(
     compressor: Compressor,
@@ -28,15 +32,20 @@ def compress_rounds(
     rounds: Callable[[Sequence[Message]], Sequence[Round]],
     put_back: Callable[[Sequence[Message], Sequence[Slot], Sequence[CompressedSegment]], list[Message]],
     where: str,
+    head: Sequence[str] = (),
 ) -> tuple[list[Message], CompressionResult]:
     """`messages` with their tool outputs compressed, each round with its query; and the result for all their segments.
+
+    `head` are texts that go out before the messages, such as the tools; they count towards `max_target_tokens`.
 
     A part that fails leaves the messages as they were, and an audit record as an event of `where`. Raises only where
     `compressor.config.on_error` is "raise".
     """
     try:
         found = rounds(messages)
-        made = session.steps([Turn(tuple(slot.segment for slot in part.slots), part.query) for part in found])
+        limits = limits_of(compressor, found, head)
+        turns = [Turn(tuple(slot.segment for slot in part.slots), part.query, most) for part, most in zip(found, limits, strict=True)]
+        made = session.steps(turns)
         slots = [slot for part in found for slot in part.slots]
         sent = put_back(messages, slots, [segment for result in made for segment in result.segments])
     except Exception as error:
@@ -44,6 +53,26 @@ def compress_rounds(
             raise
         return list(messages), failed(compressor, where, "a session step", error)
     return sent, in_all(made)
+
+
+def limits_of(compressor: Compressor, rounds: Sequence[Round], head: Sequence[str]) -> list[int | None]:
+    """What the tool outputs up to each round may have together, in target tokens, so that its request stays within
+    `max_target_tokens`; None: as many as they are worth."""
+    most = compressor.config.max_target_tokens
+    if most is None:
+        return [None] * len(rounds)
+    most -= sum(compressor.counter.count(text) + MESSAGE_TOKENS for text in head)
+    limits: list[int | None] = []
+    for part in rounds:
+        most -= sum(compressor.counter.count(text) for text in part.others) + MESSAGE_TOKENS * (len(part.others) + len(part.slots))
+        limits.append(most)
+    return limits
+
+
+def described(compressor: Compressor, tools: object) -> list[str]:
+    """The tools of a request in the form of its provider, as a text for `head`; nothing where nobody counts it."""
+    is_counted = compressor.config.max_target_tokens is not None and isinstance(tools, Sequence) and tools
+    return [json.dumps(tools, ensure_ascii=False, default=str)] if is_counted else []
 
 
 def in_all(results: Sequence[CompressionResult]) -> CompressionResult:
