@@ -59,6 +59,11 @@ def serving() -> Iterator[Recorded]:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._send(
+            200, "application/json", {"object": "list", "data": [{"id": "deepseek-flash", "object": "model", "owned_by": "deepseek"}]}
+        )
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:  # type: ignore[attr-defined]
