@@ -53,7 +53,7 @@ def read_answer(data: bytes, content_type: str) -> Answer:
     """The answer in a body. Raises `ValueError` where it is in no known form."""
     if content_type.startswith("text/event-stream"):
         return _of_stream(data)
-    whole = json.loads(data)
+    whole = _parsed(data)
     message = _choice(whole).get("message")
     if not isinstance(message, Mapping):
         raise ValueError("the answer has no message")
@@ -88,9 +88,16 @@ def _events(data: bytes) -> Iterator[Mapping[str, Any]]:
     for line in data.splitlines():
         field, _, value = line.partition(b":")
         if field == b"data" and value.strip() != b"[DONE]":
-            event = json.loads(value)
+            event = _parsed(value)
             if isinstance(event, Mapping):
                 yield event
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("the answer is not JSON") from None
 
 
 def _choice(whole: object) -> Mapping[str, Any]:

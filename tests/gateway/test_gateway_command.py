@@ -62,7 +62,8 @@ def test_an_agent_before_a_real_model_is_answered_from_what_the_draft_kept(
             **settings,  # type: ignore[arg-type]
         )
         answer = list(chunks)  # type: ignore[call-overload]
-        assert "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+        assert [one.usage.completion_tokens > 0 for one in answer if one.usage] == [True]
+        assert [one.choices[0].finish_reason for one in answer if one.choices][-1] in ("stop", "length")
     for earlier, later in itertools.pairwise(local_model.requests):
         assert later["messages"][: len(earlier["messages"])] == earlier["messages"]
         assert later["tools"] == earlier["tools"] == TOOLS
