@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 
 from specprefill_agents.cli.ratio import keep_ratio
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     compression = {name: getattr(args, name) for name in ("keep_ratio", "scorer", "min_tokens")}
     settings = load_settings(args.config, os.environ, {**given, "compression": compression})
     app = app_from(settings)
+    gc.freeze()  # the loaded draft is much to go through, and never to be collected
     with listening(settings) as socket:
         port = socket.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -47,6 +47,8 @@ def server_of(app: FastAPI, settings: GatewaySettings) -> uvicorn.Server:
         date_header=False,  # both are the upstream's
         limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=5,
+        proxy_headers=False,
+        lifespan="on",
         ws="none",
     )
     return uvicorn.Server(config)

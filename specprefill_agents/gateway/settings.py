@@ -66,7 +66,7 @@ class GatewaySettings:
     workers: int = 4
     max_waiting: int = 64
     max_sessions: int = MAX_SESSIONS
-    max_tenants: int = 256
+    max_tenants: int = 32
     body_timeout_s: float = 30.0
     connect_timeout_s: float = 10.0
     upstream_timeout_s: float = 600.0
