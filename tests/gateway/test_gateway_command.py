@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,54 +31,48 @@ def local_model(embedded_draft: str) -> Iterator[Recorded]:
         yield recorded
 
 
-@pytest.fixture(scope="module")
-def started(local_model: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The base URL of a gateway in a process of its own, with the embedded draft, and its ledger."""
-    ledger = tmp_path_factory.mktemp("gateway") / "ledger.jsonl"
-    options = ["--upstream", local_model.url, "--port", "0", "--min-tokens", "0", "--keep-ratio", "0.2", "--ledger", str(ledger)]
+@contextmanager
+def started(upstream: str, ledger: Path) -> Iterator[str]:
+    """Runs a gateway in a process of its own, with the embedded draft; gives its base URL. Its ledger is complete afterwards."""
+    options = ["--upstream", upstream, "--port", "0", "--min-tokens", "0", "--keep-ratio", "0.2", "--ledger", str(ledger)]
     command = [sys.executable, "-m", "specprefill_agents.cli", "gateway", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         assert process.stdout
         try:
             line = process.stdout.readline()
-            assert line.endswith(f"/v1 -> {local_model.url}\n")
-            yield line.split(" ")[0], ledger
+            assert line.endswith(f"/v1 -> {upstream}\n")
+            yield line.split(" ")[0]
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 130
 
 
 def test_an_agent_before_a_real_model_is_answered_from_what_the_draft_kept(
-    started: tuple[str, Path], local_model: Recorded, embedded_draft: str, client: Callable[..., OpenAI]
+    tmp_path: Path, local_model: Recorded, embedded_draft: str, client: Callable[..., OpenAI]
 ) -> None:
-    url, ledger = started
     model = str(pulled_directory(embedded_draft))
     settings: dict[str, Any] = {"model": model, "max_tokens": 4, "temperature": 0, "tools": TOOLS}
+    streamed: dict[str, Any] = {**settings, "stream": True, "stream_options": {"include_usage": True}}
     whole = conversation(2)
-    for end in (2, 4, 6):
-        chunks = client(url).chat.completions.create(
-            messages=whole[:end],
-            stream=True,
-            stream_options={"include_usage": True},
-            **settings,  # type: ignore[arg-type]
-        )
-        answer = list(chunks)  # type: ignore[call-overload]
-        assert [one.usage.completion_tokens > 0 for one in answer if one.usage] == [True]
-        assert [one.choices[0].finish_reason for one in answer if one.choices][-1] in ("stop", "length")
-    for earlier, later in itertools.pairwise(local_model.requests):
-        assert later["messages"][: len(earlier["messages"])] == earlier["messages"]
-        assert later["tools"] == earlier["tools"] == TOOLS
-    for now, was in zip(tool_texts(local_model.messages()), tool_texts(whole), strict=True):
-        assert len(now) < 0.5 * len(was)
-        assert "The train to Basel leaves at" in now
-    told = [m for m in local_model.messages() if m["role"] != "tool"]
-    assert told == [m for m in whole if m["role"] != "tool"]
-    chat = ChatDeepSeek(model=model, api_key="key-2", base_url=url, max_tokens=4, temperature=0, max_retries=0)  # type: ignore[arg-type, call-arg]
     call: Any = {"name": "timetable", "args": {"page": 0, "town": "Basel"}, "id": "a"}
     asked = [HumanMessage(whole[1]["content"]), AIMessage("", tool_calls=[call]), ToolMessage(whole[3]["content"], tool_call_id="a")]
-    assert chat.invoke(asked).usage_metadata
-    assert "The train to Basel leaves at" in tool_texts(local_model.messages())[0]
-    kept = read_ledger(ledger).ledger.conversations
+    with started(local_model.url, tmp_path / "ledger.jsonl") as url:
+        for end in (2, 4, 6):
+            answer = list(client(url).chat.completions.create(messages=whole[:end], **streamed))
+            assert [one.usage.completion_tokens > 0 for one in answer if one.usage] == [True]
+            assert [one.choices[0].finish_reason for one in answer if one.choices][-1] in ("stop", "length")
+        chat: Any = ChatDeepSeek
+        assert chat(model=model, api_key="key-2", base_url=url, max_tokens=4, max_retries=0).invoke(asked).usage_metadata
+    *requests, last = local_model.requests
+    for earlier, later in itertools.pairwise(requests):
+        assert later["messages"][: len(earlier["messages"])] == earlier["messages"]
+        assert later["tools"] == earlier["tools"] == TOOLS
+    sent = requests[-1]["messages"]
+    assert [one for one in sent if one["role"] != "tool"] == [one for one in whole if one["role"] != "tool"]
+    for now, was in zip(tool_texts(sent) + tool_texts(last["messages"]), tool_texts(whole) + tool_texts(whole)[:1], strict=True):
+        assert len(now) < 0.5 * len(was)
+        assert "The train to Basel leaves at" in now
+    kept = read_ledger(tmp_path / "ledger.jsonl").ledger.conversations
     assert sorted(len(one.steps) for one in kept) == [1, 3]
     assert all(step.billed.unread == 0 for one in kept for step in one.steps)
 
