@@ -87,6 +87,57 @@ def test_a_text_reads_as_the_new_value_and_differs_only_where_that_does(
     assert made.endswith(after)
 
 
+ROLES = st.sampled_from(["system", "user", "assistant", "tool", "developer"])
+PARTS = st.fixed_dictionaries({"type": st.just("text") | JSON, "text": st.text(max_size=300) | JSON})
+CALLS = st.fixed_dictionaries(
+    {"id": st.just("a") | JSON, "function": st.fixed_dictionaries({"name": st.text() | JSON, "arguments": JSON}) | JSON}
+)
+MESSAGES = JSON | st.fixed_dictionaries(
+    {"role": ROLES | JSON},
+    optional={
+        "content": st.text(max_size=300) | st.lists(PARTS | JSON, max_size=3) | JSON,
+        "tool_calls": st.lists(CALLS | JSON, max_size=2) | JSON,
+        "tool_call_id": st.just("a") | JSON,
+        "name": st.text() | JSON,
+        "reasoning_content": st.text() | JSON,
+    },
+)
+
+
+def without_tool_texts(message: Any) -> Any:
+    if not isinstance(message, dict) or message.get("role") != "tool":
+        return message
+    content = message.get("content")
+    if isinstance(content, list):
+        return {
+            **message,
+            "content": [{**one, "text": ""} if isinstance(one, dict) and one.get("type") == "text" else one for one in content],
+        }
+    return {**message, "content": ""}
+
+
+@given(
+    messages=st.lists(MESSAGES, max_size=6) | JSON,
+    others=st.dictionaries(st.text(), JSON, max_size=2),
+    tools=st.lists(JSON, max_size=2) | JSON,
+)
+@settings(max_examples=150)
+def test_whatever_a_request_holds_all_but_tool_texts_comes_out_as_it_was(
+    compressor: Compressor, messages: Any, others: Any, tools: Any
+) -> None:
+    request = {**others, "messages": messages, "tools": tools}
+    made = BodyCompressor(compressor, GatewaySettings("http://127.0.0.1")).prepare(json.dumps(request).encode(), ANYBODY)
+    sent = json.loads(made.body)
+    assert list(sent) == list(request)
+    assert {**sent, "messages": None} == {**request, "messages": None}
+    if isinstance(messages, list):
+        assert list(map(without_tool_texts, sent["messages"])) == list(map(without_tool_texts, messages))
+        assert len([part_of(message).wire for message in made.report.sent]) == len(messages)
+    else:
+        assert sent["messages"] == messages
+    assert made.report.result.usage.fallback_reason is None
+
+
 def test_of_a_key_that_stands_twice_the_last_is_changed() -> None:
     text = '{"a": "x", "b" : [ {"c":"one" , "c" :\n"two"}, 1e2 ] ,"a":"y"}'
     old = json.loads(text)
