@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scorer", metavar="NAME", help="fused (default), key_index, speculative or bm25")
     parser.add_argument("--draft", metavar="NAME", help="draft model: a name, directory or .gguf file; auto: the best one pulled")
     parser.add_argument("--min-tokens", type=int, metavar="N", help="outputs with fewer tokens pass unchanged; default 384")
+    parser.add_argument(
+        "--expand", action="store_true", default=None, help="give models the tool expand, and answer its calls unseen by clients"
+    )
     parser.add_argument("--guardrails", metavar="FILE", help="guardrails as TOML; they go before the rest")
     parser.add_argument("--ledger", metavar="FILE", help="append what each call cost (JSONL); see specprefill ledger show")
     parser.add_argument("--audit", metavar="FILE", help="append what was decided (JSONL); see specprefill audit")
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         from specprefill_agents.gateway.serving import app_from, listening, server_of
     except ModuleNotFoundError as error:
         raise missing_extra("specprefill gateway", "serve") from error
-    names = ("upstream", "api_key_env", "token_file", "host", "port", "draft", "guardrails", "ledger", "audit")
+    names = ("upstream", "api_key_env", "token_file", "host", "port", "draft", "expand", "guardrails", "ledger", "audit")
     given = {name: getattr(args, name) for name in names}
     compression = {name: getattr(args, name) for name in ("keep_ratio", "scorer", "min_tokens")}
     settings = load_settings(args.config, os.environ, {**given, "compression": compression})

@@ -60,6 +60,22 @@ def read_answer(data: bytes, content_type: str) -> Answer:
     return Answer(message, whole.get("usage"))
 
 
+def is_late(event: bytes) -> bool:
+    """Whether an event of a stream comes when all has been said: with something of a call, the reason of the end, or the usage alone."""
+    value = value_of(event)
+    if value is None:
+        return event.lstrip().startswith(_DONE)
+    choice = _choice(value)
+    delta = choice.get("delta")
+    has_calls = isinstance(delta, Mapping) and bool(delta.get("tool_calls"))
+    return has_calls or choice.get("finish_reason") is not None or (not choice and value.get("usage") is not None)
+
+
+def value_of(event: bytes) -> dict[str, Any] | None:
+    """What an event says; None where it is none of JSON."""
+    return next((dict(one) for one in _events(event)), None)
+
+
 def _of_stream(data: bytes) -> Answer:
     """The pieces of a stream put together."""
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}

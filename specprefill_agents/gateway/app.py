@@ -18,6 +18,7 @@ from specprefill_agents.gateway.access import Access, Caller
 from specprefill_agents.gateway.answers import Held
 from specprefill_agents.gateway.bodies import read_body
 from specprefill_agents.gateway.compressing import EVENT, BodyCompressor, CallReport, Prepared
+from specprefill_agents.gateway.looping import ExpandLoop
 from specprefill_agents.gateway.metering import Accounts
 from specprefill_agents.gateway.problems import Problem
 from specprefill_agents.gateway.relaying import Outgoing, WhileConnected
@@ -26,21 +27,30 @@ from specprefill_agents.gateway.upstream import Upstream, problem_of, returned_h
 from specprefill_agents.gateway.workers import Workers
 from specprefill_agents.observe.audit import without_quotes
 from specprefill_agents.session.stepping import failed
+from specprefill_agents.storage.originals import Originals, default_originals
 from specprefill_agents.types import Usage
 
 BASE = "/v1"
 """What a client's base URL ends with here, in place of which the upstream's own base URL stands."""
 
 
-def create_app(settings: GatewaySettings, compressor: Compressor, on_step: OnStep | None = None) -> FastAPI:
+def create_app(
+    settings: GatewaySettings,
+    compressor: Compressor,
+    on_step: OnStep | None = None,
+    originals_of: Callable[[str], Originals] = default_originals,
+) -> FastAPI:
     """The application. `on_step` is told what each answered call cost, for instance `LedgerFile.append`.
 
-    Raises `ConfigError` where the key or the tokens that `settings` name are missing, and for a compressor that keeps
-    originals: its marks would name texts that nobody here can be asked for.
+    `originals_of` gives the store of a tenant, where `settings.expand` is on. Raises `ConfigError` where the key or the tokens
+    that `settings` name are missing, and for a compressor that keeps originals which nobody can ask for, or keeps none that
+    models will ask for.
     """
-    if compressor.originals is not None:
-        raise ConfigError("compressor", "one that keeps originals", "one with config.originals off")
-    gateway = Gateway(settings, compressor, on_step)
+    if (compressor.originals is not None) != settings.expand:
+        raise ConfigError(
+            "compressor", "one that keeps originals" if not settings.expand else "one without", f"as expand={settings.expand}"
+        )
+    gateway = Gateway(settings, compressor, on_step, originals_of)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -70,11 +80,13 @@ async def _told(_: Request, error: Exception) -> Response:
 class Gateway:
     """What the routes do. Used from one event loop."""
 
-    def __init__(self, settings: GatewaySettings, compressor: Compressor, on_step: OnStep | None) -> None:
+    def __init__(
+        self, settings: GatewaySettings, compressor: Compressor, on_step: OnStep | None, originals_of: Callable[[str], Originals]
+    ) -> None:
         self._settings = settings
         self._compressor = compressor
         self._access = Access(settings)
-        self._bodies = BodyCompressor(compressor, settings)
+        self._bodies = BodyCompressor(compressor, settings, originals_of)
         self._accounts = Accounts(compressor, on_step, settings.max_tenants)
         self._workers = Workers(settings.workers, settings.max_waiting)
         self._upstream = Upstream(settings)
@@ -106,8 +118,12 @@ class Gateway:
     async def _relay_chat(self, request: Request, caller: Caller, data: bytes, out: Outgoing) -> None:
         prepared = await self._workers.run(partial(self._prepare, data, caller))
         told = _headers(prepared.report.result.usage)
-        asking = self._upstream.ask("POST", _path(request), request.headers.raw, caller.authorization, prepared.body)
-        async with asking as answer:
+        ask = partial(self._upstream.ask, "POST", _path(request), request.headers.raw, caller.authorization)
+        if prepared.originals is not None:
+            loop = ExpandLoop(ask, self._workers.run, self._accounts, self._settings)
+            await loop.relay(prepared, prepared.originals, told, out)
+            return
+        async with ask(prepared.body) as answer:
             await self._relay(answer, told, prepared.report, out)
 
     def _prepare(self, data: bytes, caller: Caller) -> Prepared:
@@ -139,6 +155,8 @@ class Gateway:
             return
         except Problem as error:
             problem = error
+            if out.has_begun:
+                failed(self._compressor, EVENT, "a further turn", error)
         except httpx.HTTPError as error:
             problem = problem_of(error)
             failed(self._compressor, EVENT, "an answer of the upstream", error)

@@ -102,7 +102,7 @@ def _texts(content: object) -> Iterator[tuple[int | None, str]]:
 
 def _contexts(message: Mapping[str, Any]) -> dict[str, CallContext]:
     intent = text_of(message)
-    return {call_id: CallContext(name, _arguments(given), intent) for call_id, name, given in _calls(message) if call_id}
+    return {call_id: CallContext(name, arguments_of(given), intent) for call_id, name, given in _calls(message) if call_id}
 
 
 def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -115,10 +115,10 @@ def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield _name(call.get("id")) or "", function["name"], given if isinstance(given, str) else json.dumps(given)
 
 
-def _arguments(given: str) -> Mapping[str, Any]:
-    """The arguments of a call; none where their JSON is broken, which is the tool's to say."""
+def arguments_of(given: object) -> Mapping[str, Any]:
+    """The arguments of a call, given as text; none where their JSON is broken, which is the tool's to say."""
     try:
-        found = json.loads(given)
+        found = json.loads(given) if isinstance(given, str) else None
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, Mapping) else {}

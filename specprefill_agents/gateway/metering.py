@@ -11,6 +11,7 @@ from specprefill_agents.accounting.wire import Part, tools_part
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.gateway.answers import Answer, read_answer
 from specprefill_agents.gateway.compressing import EVENT, CallReport
+from specprefill_agents.gateway.expanding import TOOL
 from specprefill_agents.gateway.messages import part_of
 from specprefill_agents.session.stepping import failed
 
@@ -23,11 +24,11 @@ class Meter(CallMeter[CallReport, Answer]):
         return part_of(answer.message), answer.usage
 
     def call_of(self, report: CallReport) -> ModelCall:
-        """See `CallMeter`. The client's tools are the same with compression and without."""
-        head = (tools_part(report.tools),) if report.tools else ()
+        """See `CallMeter`. Uncompressed, nobody would have described the tool that expands gaps."""
+        plain_tools = [tool for tool in report.tools if tool is not TOOL]
         return ModelCall(
-            head=head,
-            plain_head=head,
+            head=(tools_part(report.tools),) if report.tools else (),
+            plain_head=(tools_part(plain_tools),) if plain_tools else (),
             sent=tuple(map(part_of, report.sent)),
             plain=tuple(map(part_of, report.messages)),
             scorer_ms=report.result.usage.scorer_ms,

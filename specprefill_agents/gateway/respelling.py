@@ -27,9 +27,13 @@ def _edits(text: str, start: int, old: object, new: object) -> Iterator[tuple[in
         places = dict(_members(text, start))  # of a key that occurs twice the last counts, as in every reader
         for key, place in sorted(places.items(), key=lambda item: item[1]):
             yield from _edits(text, place, old[key], new[key])
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for place, before, after in zip(_items(text, start), old, new, strict=True):
+    elif isinstance(old, list) and isinstance(new, list) and len(old) <= len(new):
+        for place, before, after in zip(_items(text, start), old, new, strict=False):
             yield from _edits(text, place, before, after)
+        added = [_literal(value) for value in new[len(old) :]]
+        if added:
+            end = _end(text, start) - 1
+            yield end, end, ", " * bool(old) + ", ".join(added)
     else:
         yield start, _end(text, start), _literal(new)
 

@@ -21,6 +21,7 @@ _COUNTS = (
     "max_waiting",
     "max_sessions",
     "max_tenants",
+    "max_expansions",
 )
 _SECONDS = ("body_timeout_s", "connect_timeout_s", "upstream_timeout_s", "client_timeout_s")
 _FILES = ("api_key_env", "token_file", "ledger", "audit", "guardrails")
@@ -36,11 +37,13 @@ class GatewaySettings:
     | `api_key_env` | name, or None | variable that holds the upstream's API key; None: the client's own `Authorization` is passed on |
     | `token_file` | path, or None | tokens that clients must show, one a line; needed on any address but loopback |
     | `host`, `port` | | where to listen; port 0 takes a free one |
-    | `draft`, `compression` | | as of a `Compressor`; `originals` is off, as nobody here answers a call to `expand` |
+    | `draft`, `compression` | | as of a `Compressor`; `originals` is on where `expand` is, else off, so that no mark names an id |
+    | `expand` | True, False | whether models are given the tool `expand`, and the gateway answers its calls |
+    | `max_expansions` | >= 1 | turns of one request that only expand; then the answer goes to the client without such calls |
     | `ledger`, `audit`, `guardrails` | path, or None | files: what calls cost (JSONL), what was decided (JSONL), rules (TOML) |
     | `max_body_bytes`, `max_messages`, `max_depth` | >= 1 | of a request; what is beyond is refused |
     | `max_connections` | >= 1 | open at once; further ones are answered 503 |
-    | `max_answer_bytes` | >= 1 | of an answer that are held for the ledger; the cost of longer ones is not recorded |
+    | `max_answer_bytes` | >= 1 | of an answer held for the ledger, where longer ones are left out, or for `expand`, where they are 502 |
     | `workers`, `max_waiting` | >= 1 | threads that compress, and requests that wait for one; further ones are answered 503 |
     | `max_sessions`, `max_tenants` | >= 1 | conversations that are remembered, and API keys whose ledgers are followed |
     | `body_timeout_s` | seconds > 0 | a request must have arrived within |
@@ -55,6 +58,8 @@ class GatewaySettings:
     port: int = 8787
     draft: str = DEFAULT_DRAFT
     compression: CompressionConfig = field(default_factory=lambda: CompressionConfig(originals=False))
+    expand: bool = False
+    max_expansions: int = 8
     ledger: str | None = None
     audit: str | None = None
     guardrails: str | None = None
@@ -81,8 +86,9 @@ class GatewaySettings:
         self._require("port", _is_count(self.port, 0) and self.port < 2**16, "an integer from 0 to 65535")
         self._require("draft", isinstance(self.draft, str) and self.draft != "", "the name of a draft model")
         self._require("compression", isinstance(self.compression, CompressionConfig), "a CompressionConfig")
-        if self.compression.originals:
-            raise ConfigError("compression.originals", True, "False: nobody behind a gateway answers a call to expand")
+        self._require("expand", isinstance(self.expand, bool), "True or False")
+        if self.compression.originals != self.expand:
+            raise ConfigError("compression.originals", self.compression.originals, f"as `expand` is: {self.expand}")
         for name in _COUNTS:
             self._require(name, _is_count(getattr(self, name), 1), "an integer >= 1")
         for name in _SECONDS:

@@ -31,7 +31,7 @@ def load_settings(path: str | Path | None, environment: Mapping[str, str], given
     field, or the file where it cannot be read.
     """
     values = _read(path) if path is not None else {}
-    compression = {"originals": False, **_table(values.pop("compression", {}))}
+    compression = _table(values.pop("compression", {}))
     values |= {name: _value(name, environment[PREFIX + name.upper()]) for name in _NAMES if PREFIX + name.upper() in environment}
     values |= {name: value for name, value in given.items() if value is not None}
     compression |= {name: value for name, value in _table(values.pop("compression", {})).items() if value is not None}
@@ -40,7 +40,7 @@ def load_settings(path: str | Path | None, environment: Mapping[str, str], given
             raise ConfigError(name, values[name], f"settings named {', '.join(_NAMES)}")
     if "upstream" not in values:
         raise ConfigError("upstream", None, "the base URL of the provider, such as https://api.deepseek.com/v1")
-    return GatewaySettings(**values, compression=CompressionConfig.from_dict(compression))
+    return GatewaySettings(**values, compression=CompressionConfig.from_dict({"originals": bool(values.get("expand")), **compression}))
 
 
 def _read(path: str | Path) -> dict[str, Any]:
@@ -60,8 +60,10 @@ def _value(name: str, text: str) -> object:
     """A variable's text as the kind of value that the setting has; what is no such value is the setting's to refuse."""
     if name == "compression":
         raise ConfigError(PREFIX + name.upper(), text, "left out: settings of compression stand in the file")
-    make = {"int": int, "float": float}.get(_KINDS[name], str)
+    kind = _KINDS[name]
+    if kind == "bool":
+        return {"true": True, "false": False}.get(text.lower(), text)
     try:
-        return make(text)
+        return int(text) if kind == "int" else float(text) if kind == "float" else text
     except ValueError:
         return text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from specprefill_agents import CompressionConfig, Compressor
+from specprefill_agents import CompressionConfig, Compressor, Originals
 from specprefill_agents.accounting.metering import OnStep
 from specprefill_agents.gateway.app import create_app
 from specprefill_agents.gateway.serving import listening, server_of
@@ -29,12 +29,23 @@ def lexical(audit: AuditLog | None = None, **settings: Any) -> Compressor:
     return Compressor(config=CompressionConfig.from_dict({**LEXICAL, **settings}), cache="memory", audit=audit)
 
 
+def in_memory(tenant: str) -> Originals:
+    """A store of a tenant's own."""
+    return Originals.in_memory(tenant=tenant)
+
+
 @contextmanager
-def running(upstream: str, compressor: Compressor | None = None, on_step: OnStep | None = None, **settings: Any) -> Iterator[str]:
+def running(
+    upstream: str,
+    compressor: Compressor | None = None,
+    on_step: OnStep | None = None,
+    originals_of: Callable[[str], Originals] = in_memory,
+    **settings: Any,
+) -> Iterator[str]:
     """Runs a gateway before `upstream` on a free port of 127.0.0.1; gives its base URL."""
     made = GatewaySettings(upstream=upstream, port=0, **settings)
     with listening(made) as socket:
-        server = server_of(create_app(made, compressor or lexical(), on_step), made)
+        server = server_of(create_app(made, compressor or lexical(), on_step, originals_of), made)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
         thread.start()
         try:

@@ -53,9 +53,11 @@ def test_on_this_machine_none_is(host: str) -> None:
     assert GatewaySettings(UPSTREAM, host=host).is_loopback
 
 
-def test_marks_that_name_an_id_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"compression\.originals"):
+def test_marks_name_an_id_just_where_somebody_answers_for_it() -> None:
+    with pytest.raises(ConfigError, match=r"compression\.originals=True"):
         GatewaySettings(UPSTREAM, compression=CompressionConfig())
+    with pytest.raises(ConfigError, match=r"compression\.originals=False"):
+        GatewaySettings(UPSTREAM, expand=True)
 
 
 def test_the_command_line_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
@@ -71,6 +73,8 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(t
     assert (made.upstream, made.port, made.workers, made.body_timeout_s, made.draft) == ("http://given", 7, 2, 2.5, "auto")
     assert made.compression == CompressionConfig(keep_ratio=0.25, scorer="bm25", originals=False)
     assert load_settings(None, {}, {"upstream": UPSTREAM}) == GatewaySettings(UPSTREAM)
+    expanding = load_settings(None, {"SPECPREFILL_GATEWAY_EXPAND": "true"}, {"upstream": UPSTREAM, "expand": None})
+    assert expanding == GatewaySettings(UPSTREAM, expand=True, compression=CompressionConfig())
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,7 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(t
         ("upstream = 'http://a'\n[compression]\noriginals = true", {}, r"^compression\.originals=True"),
         ("upstream = ", {}, "^config="),
         ("upstream = 'http://a'", {"SPECPREFILL_GATEWAY_PORT": "many"}, "^port='many'"),
+        ("upstream = 'http://a'", {"SPECPREFILL_GATEWAY_EXPAND": "maybe"}, "^expand='maybe'"),
         ("upstream = 'http://a'", {"SPECPREFILL_GATEWAY_COMPRESSION": "{}"}, "^SPECPREFILL_GATEWAY_COMPRESSION="),
     ],
 )
