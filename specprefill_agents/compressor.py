@@ -161,6 +161,13 @@ class Compressor:
         vars(other).pop("fingerprint", None)
         return other
 
+    def keeping_in(self, originals: Originals) -> Compressor:
+        """One that shares everything with this one, but keeps whole texts in `originals`, such as those of another tenant."""
+        other = copy.copy(self)
+        other.originals = originals
+        other._chooser = Chooser(other.config, other.counter.count, other.original_id)
+        return other
+
     def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
 
