@@ -41,6 +41,7 @@ class LocalServer:
         self._folder = folder
         self._options: Mapping[str, str] = {"save": "", "appendonly": "no", **options}
         self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -57,7 +58,8 @@ class LocalServer:
         for line in said:
             heard.append(line)
             if _READY in line:
-                threading.Thread(target=said.read, daemon=True).start()
+                self._listener = threading.Thread(target=said.read, daemon=True)
+                self._listener.start()
                 return self
         raise RuntimeError(f"the server did not start:\n{''.join(heard)}")
 
@@ -66,7 +68,10 @@ class LocalServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._process = None
+            if self._listener is not None:
+                self._listener.join()
+            cast("IO[str]", self._process.stdout).close()
+            self._process = self._listener = None
 
     def freeze(self) -> None:
         """Let it take connections and answer nothing."""

@@ -108,7 +108,9 @@ class RedisServer:
                 raise found
             if isinstance(refreshed, Exception):
                 self._failed("write", refreshed)
-            return bytes(found)
+            if not isinstance(found, bytes):
+                raise TypeError(f"the server answered with {type(found).__name__}")
+            return found
 
         return self._ask("read", ask)
 
@@ -122,7 +124,7 @@ class RedisServer:
         Whatever is no string is replaced. False when something else was there, None when the server cannot say.
         """
         done = self._ask("write", lambda client: client.eval(_SWAP, 1, key, head, length - 1, value, _ms(ttl_s)))
-        return None if done is None else bool(done)
+        return None if done is None else done == 1
 
     def describe(self) -> str:
         """In a few words whether it answers, and what it is; else why not. Asks even during a pause."""

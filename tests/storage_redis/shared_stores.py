@@ -14,7 +14,6 @@ from specprefill_agents.storage.rows import CONTEXT_KEYS
 from specprefill_agents.storage.score_cache import ScoreCache
 from tests.agent_runs import log as tool_output
 from tests.cached_values import SCOPE, context_keys, same
-from tests.invariants import LongWords
 
 SECRET = b"a secret that all of us share"
 
@@ -44,10 +43,13 @@ class Clock:
 
 
 def compressor(originals: Originals | None = None, audit: Log | None = None, **settings: Any) -> Compressor:
-    """One that needs no draft."""
-    values = {"keep_ratio": 0.3, "min_tokens": 0, "min_result_tokens": 0, "target_tokenizer": "estimate", **settings}
+    """One that needs no draft, and decides by the question."""
+    values = {"scorer": "bm25", "keep_ratio": 0.3, "min_tokens": 0, "min_result_tokens": 0, "target_tokenizer": "estimate", **settings}
     return Compressor(
-        config=CompressionConfig.from_dict(values), scorer=LongWords(), cache="memory", originals=originals or Originals.in_memory(), audit=audit
+        config=CompressionConfig.from_dict(values),
+        cache="memory",
+        originals=originals or Originals.in_memory(),
+        audit=audit,
     )
 
 
@@ -78,7 +80,7 @@ def main(url: str, query: str) -> None:
     sent = steps(store.session("conversation"), outputs(6), query)
     if cache.stats.errors or cache.stats.damaged or server.stats.failed:
         raise SystemExit(f"{cache.stats} {server.stats}")
-    print(json.dumps({"sent": sent, "hits": cache.stats.hits}))
+    sys.stdout.write(json.dumps({"sent": sent, "hits": cache.stats.hits}))
     server.close()
 
 
