@@ -96,6 +96,11 @@ class SharedSession:
         self._is_saved = False
         self._lock = threading.Lock()
 
+    @property
+    def generation(self) -> int:
+        """How often history was rewritten, as of the last step of this process."""
+        return self._session.generation
+
     def step(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         """As `Session.step`."""
         return self.steps([Turn(tuple(segments), query)])[0]
