@@ -97,9 +97,9 @@ class Originals:
     ) -> Originals:
         """On a Redis or Valkey server (or its URL), each text for `max_age_s` seconds after it was last stored or read.
 
-        `secret` is the one of all processes that share the server; ids are those of any other store with this `secret`. What the
-        server cannot take waits on `local`, in this process's memory unless given, and goes there once it answers. Raises
-        `ConfigError` for a setting out of range, ImportError without the extra `redis`.
+        `secret` is the one of all processes that share the server; ids are those of any other store with this `secret`. Each text
+        is on `local` too, in this process's memory unless given, which stands in while the server is away; what it missed it
+        gets once it answers. Raises `ConfigError` for a setting out of range, ImportError without the extra `redis`.
         """
         from specprefill_agents.storage.redis_rows import RedisRows, RedisShelf
 

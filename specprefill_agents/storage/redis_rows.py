@@ -148,7 +148,10 @@ class RedisRows:
 
 
 class RedisShelf:
-    """Texts on a server, and on the shelf `local` what it could not take; that is taken there once it answers again."""
+    """Texts on a server, and on the shelf `local` too, which stands in where the server cannot be asked or has lost them.
+
+    What the server could not take, or lost, is taken there once it answers again.
+    """
 
     def __init__(self, rows: RedisRows, local: Shelf) -> None:
         self.rows = rows
@@ -163,23 +166,22 @@ class RedisShelf:
 
     def read(self, name: str) -> str | None:
         """The text under `name`, whose time starts anew; None when there is none, or none that is sound."""
-        text = self.rows.get(ORIGINAL, TEXT_SCOPE, name)
-        found = self.local.read(name) if text is None else text
-        if self._owed and found is not None:
-            self._deliver()
-        return found
+        text, here = self.rows.get(ORIGINAL, TEXT_SCOPE, name), self.local.read(name)
+        if text is None and here is not None:
+            self._owe(name)
+        elif text is not None and here is None:
+            self.local.write(name, text)
+        self._deliver()
+        return here if text is None else text
 
     def write(self, name: str, text: str) -> bool:
         """Hold `text` under `name`; False when neither the server nor the local shelf can."""
-        is_held = self.rows.store(ORIGINAL, TEXT_SCOPE, name, text)
-        if is_held:
-            self._deliver()
-            return True
-        if not self.local.write(name, text):
-            return False
-        if is_held is False:
+        is_here, is_there = self.local.write(name, text), self.rows.store(ORIGINAL, TEXT_SCOPE, name, text)
+        if is_here and is_there is False:
             self._owe(name)
-        return True
+        elif is_there:
+            self._deliver()
+        return is_here or bool(is_there)
 
     def close(self) -> None:
         """Let go of connections; the next call opens them again."""
@@ -200,7 +202,7 @@ class RedisShelf:
                     return
                 name, _nothing = self._owed.popitem(last=False)
             text = self.local.read(name)
-            if text is not None and not self.rows.store(ORIGINAL, TEXT_SCOPE, name, text):
+            if text is not None and self.rows.store(ORIGINAL, TEXT_SCOPE, name, text) is False:
                 self._owe(name)
                 return
 

@@ -78,17 +78,18 @@ def test_no_id_of_another_tenant_or_secret_leads_anywhere(opened: Opened, raw: R
     (key,) = ours
     for other in set(raw.keys()) - ours:
         raw.set(other, raw.get(key))
-    assert [other.get(other.id_of("a text")) for other in (them, strangers)] == [None, None], "nor does our row under their keys"
+    fresh = opened(tenant="them"), opened(tenant="us", secret=SECRET[::-1])
+    assert [other.get(other.id_of("a text")) for other in fresh] == [None, None], "nor does our row under their keys"
     assert us.get(name) == "a text"
 
 
-def test_a_damaged_text_is_unknown_and_stored_anew(opened: Opened, raw: Redis) -> None:
+def test_a_damaged_text_is_unknown_until_who_has_it_stores_it_anew(opened: Opened, raw: Redis) -> None:
     originals = opened()
     name = originals.put("a text")
     (key,) = raw.keys()
     raw.append(key, b"more")
-    assert originals.get(name) is None
-    assert originals.put("a text") == name
+    assert opened().get(name) is None
+    assert originals.get(name) == "a text"
     assert opened().get(name) == "a text"
 
 
@@ -100,13 +101,19 @@ def test_without_a_server_a_text_is_kept_here_and_taken_there_later(
     own.kill()
     names = [originals.put(f"text {number}") for number in range(DELIVERIES + 3)]
     assert [originals.get(name) for name in names] == [f"text {number}" for number in range(DELIVERIES + 3)]
-    assert originals.get(before) is None, "it is on the server alone"
+    assert [store.get(before) for store in (originals, elsewhere)] == ["before", None]
     own.start()
     clock.now += 100
-    assert originals.get(names[0]) == "text 0"
-    assert originals.get(before) == "before"
-    assert originals.get(before) == "before"
+    assert [originals.get(before) for _ in range(3)] == ["before"] * 3
     assert [elsewhere.get(name) for name in names] == [f"text {number}" for number in range(DELIVERIES + 3)]
+
+
+def test_what_was_read_once_can_be_read_without_the_server(own: LocalServer, connect: Connect) -> None:
+    first, second = (Originals.on_redis(connect(own.url), secret=SECRET) for _ in range(2))
+    name = first.put("a text")
+    assert second.put("a text") == name
+    own.kill()
+    assert second.get(name) == "a text"
 
 
 def test_a_text_that_the_server_may_not_have_is_kept_here_and_nothing_waits(raw: Redis, running: LocalServer, connect: Connect) -> None:
@@ -128,6 +135,15 @@ def test_what_waits_can_wait_on_disk(own: LocalServer, connect: Connect, tmp_pat
     assert len(log.of("store")) == 2, "one record for each connection"
     for originals in (first, second):
         originals.close()
+
+
+def test_what_a_server_forgot_it_is_told_by_who_still_has_it(opened: Opened, raw: Redis) -> None:
+    first, second = opened(), opened()
+    name = first.put("a text")
+    raw.flushall()
+    assert second.get(name) is None
+    assert first.get(name) == "a text"
+    assert second.get(name) == "a text"
 
 
 def test_a_short_secret_is_refused() -> None:
