@@ -74,16 +74,18 @@ def read_only(server: LocalServer, _: Random) -> Iterator[None]:
 def corrupted(server: LocalServer, random: Random) -> Iterator[None]:
     """Half of all values are damaged: changed, cut, swapped, replaced by noise, by something huge or by another type."""
     with server.client() as admin:
-        keys = [key for key in admin.scan_iter(b"specprefill:*", count=1000) if random.random() < 0.5]
-        for key in keys:
-            value = admin.get(key) or b"\0"
+        values = {
+            key: admin.get(key) or b"\0" for key in admin.scan_iter(b"specprefill:*", count=1000, _type="STRING") if random.random() < 0.5
+        }
+        for key, value in values.items():
             way = random.randrange(6)
             if way == 0:
-                admin.setrange(key, random.randrange(len(value)), random.randbytes(1 + random.randrange(8)))
+                at = random.randrange(len(value))
+                admin.set(key, value[:at] + random.randbytes(1 + random.randrange(8)) + value[at + 1 :])
             elif way == 1:
                 admin.set(key, value[: random.randrange(len(value))])
             elif way == 2:
-                admin.set(key, admin.get(random.choice(keys)) or b"")
+                admin.set(key, random.choice(list(values.values())))
             elif way == 3:
                 admin.set(key, random.randbytes(random.randrange(300)))
             elif way == 4:

@@ -21,13 +21,13 @@ def test_faults_change_no_byte_and_fail_no_step(
     logs = [log(number) for number in range(3)]
     write(tmp_path, "agentdojo", [row("a", logs, answer="done"), row("b", logs[::-1])])
     out = tmp_path / "faults.json"
-    given = ["--data", str(tmp_path), "--sets", "agentdojo", "--scorers", "bm25", "--seconds", "0", "--processes", "2", "--out", str(out)]
-    assert main(given) == 0
+    given = ["--data", str(tmp_path), "--sets", "agentdojo", "--scorers", "bm25", "--seconds", "0", "--processes", "2"]
+    assert main([*given, "--faults", "killed,frozen,corrupted", "--out", str(out)]) == 0
     document = json.loads(out.read_text(encoding="utf-8"))
-    assert set(document["faults"].values()) == {1}
+    assert document["faults"] == {"corrupted": 1, "frozen": 1, "killed": 1}
     assert (document["counts"]["failed_steps"], document["counts"]["wrong_bytes"], document["counts"]["lost"]) == (0, 0, 0)
     assert document["counts"]["steps"] > 0
-    assert "| corrupted | read_only |" in capsys.readouterr().out
+    assert "| corrupted | frozen | killed |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
