@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from specprefill_agents.errors import ConfigError, missing_extra
-from specprefill_agents.observe.audit import AuditLog, LoggingAudit, SafeAudit
+from specprefill_agents.observe.audit import AuditLog, SafeAudit, SilentAudit
 from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.storage.pausing import Pause
 
@@ -58,9 +58,10 @@ class RedisServer:
     """The server at `url`: `redis://`, `rediss://` (TLS) or `unix://`, as redis-py reads them.
 
     `timeout_s` and `connect_timeout_s` are how long one wait may take, `pause_s` how long nothing is asked after a failure; a
-    server that only refuses to write is still read. `max_value_bytes` is the longest value that is read or written. `audit` gets
-    one record when the server stops to answer, and one when it does again. May be shared by threads and forked children. Raises
-    `ConfigError` at construction for a setting out of range, ImportError without the extra `redis`; connects on first use.
+    server that only refuses to write is still read. `max_value_bytes` is the longest value that is read or written. `audit`
+    gets one record when the server stops to answer, and one when it does again; the log says so in any case. May be shared by
+    threads and forked children. Raises `ConfigError` at construction for a setting out of range, ImportError without the extra
+    `redis`; connects on first use.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class RedisServer:
         self.max_value_bytes = max_value_bytes
         self._url = url
         self._timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": connect_timeout_s}
-        self._audit = SafeAudit(audit or LoggingAudit())
+        self._audit = SafeAudit(audit or SilentAudit())
         self._pauses: dict[Way, Pause] = {"read": Pause(pause_s, clock), "write": Pause(pause_s, clock)}
         self._counts: Counter[str] = Counter()
         self._inherited: list[object] = []
