@@ -74,7 +74,16 @@ def lost(compressor: Compressor, request: Request, results: Sequence[Compression
 
 def reference(job: Job, folder: Path) -> dict[tuple[str, int], str]:
     """What is sent without any store."""
-    _prepare(job, folder)
+    before = dict(os.environ)
+    try:
+        _prepare(job, folder)
+        return _undisturbed(job)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _undisturbed(job: Job) -> dict[tuple[str, int], str]:
     found = {}
     for task in tasks(job):
         originals = Originals.in_memory(secret=SECRET)
