@@ -14,7 +14,7 @@ from specprefill_agents.accounting.wire import Call, Part
 from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, call_label
 from specprefill_agents.prompt.rounds import Round, Rounds, Slot
-from specprefill_agents.types import Kind, Segment
+from specprefill_agents.types import CompressedSegment, Kind, Segment
 
 SYSTEM_ROLES = ("system", "developer")
 _BETWEEN_PARTS = "\x1d"
@@ -36,17 +36,17 @@ def rounds(messages: Sequence[Any]) -> list[Round]:
     return found.end()
 
 
-def put_back(messages: Sequence[Any], slots: Sequence[Slot], texts: Sequence[str]) -> list[Any]:
-    """`messages` with `texts` in place of the texts of `slots`."""
+def put_back(messages: Sequence[Any], slots: Sequence[Slot], decided: Sequence[CompressedSegment]) -> list[Any]:
+    """`messages` with what was decided in place of the texts of `slots`."""
     contents: dict[int, Any] = {}
-    for slot, text in zip(slots, texts, strict=True):
-        if text == slot.segment.text:
+    for slot, one in zip(slots, decided, strict=True):
+        if one.text == slot.segment.text:
             continue
         if slot.block is None:
-            contents[slot.message] = text
+            contents[slot.message] = one.text
             continue
         blocks = contents.setdefault(slot.message, list(messages[slot.message]["content"]))
-        blocks[slot.block] = {**blocks[slot.block], "text": text}
+        blocks[slot.block] = {**blocks[slot.block], "text": one.text}
     return [{**message, "content": contents[i]} if i in contents else message for i, message in enumerate(messages)]
 
 
