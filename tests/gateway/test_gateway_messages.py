@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage, ToolMessage, convert_to_openai_messages
 
-from specprefill_agents import Compressor
+from specprefill_agents import CompressedSegment, Compressor
 from specprefill_agents.gateway.access import Caller
 from specprefill_agents.gateway.compressing import BodyCompressor
 from specprefill_agents.gateway.messages import opening_of, part_of, put_back, rounds
@@ -159,7 +159,7 @@ def test_each_round_is_read_with_the_query_of_its_own_time() -> None:
     assert [(slot.segment.name, slot.segment.id, slot.segment.call) for slot in slots][:1] == [
         ("timetable", "Basel-0", 'timetable(0, "Basel")')
     ]
-    unchanged = put_back(messages, slots, [slot.segment.text for slot in slots])
+    unchanged = put_back(messages, slots, [CompressedSegment(slot.segment.text, (), "passthrough", 1, 1) for slot in slots])
     assert all(now is was for now, was in zip(unchanged, messages, strict=True))
 
 
