@@ -28,6 +28,7 @@ NO_EFFECT_ON_NEEDLES = (
     "benchmarks/retrieval/",
     "benchmarks/settings.py",
     "benchmarks/speed/",
+    "benchmarks/store_faults/",
     "benchmarks/tables.py",
     "benchmarks/wellformed/",
 )

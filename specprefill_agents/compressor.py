@@ -39,7 +39,7 @@ from specprefill_agents.scoring.registry import LazyScorer, make_scorer
 from specprefill_agents.selection.choice import Candidate, Choice, Chooser, sent_whole
 from specprefill_agents.selection.units import priorities
 from specprefill_agents.storage.originals import Originals, default_originals
-from specprefill_agents.storage.score_cache import ScoreCache, content_name, default_cache
+from specprefill_agents.storage.score_cache import RowStore, content_name, default_cache
 from specprefill_agents.types import CompressedSegment, CompressionResult, Segment, TokenScores, Usage
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Compressor:
     `draft` names the local model (see `specprefill models list`); `auto` takes the best one pulled, once, at construction,
     and `self.draft` says which. `scorer` replaces the configured scorer by any object
     with a `score` method. `cache` keeps what the draft computed: on disk for all of the user's processes (in the
-    library's own directory, or a `ScoreCache` of your own), or in this process's memory alone; `originals` keeps the whole
+    library's own directory, a `ScoreCache` of your own, or one `on_redis`), or in this process's memory alone; `originals` keeps the whole
     texts of what was shortened, in the same place unless given (none with `config.originals` off). `splitter` says how a
     text may be cut; built-in scorers keep to the library's own way. `guardrails` go before `config` where both say
     something; give a `Guard` for prices of your own or to be told of drift. One instance may be
@@ -76,7 +76,7 @@ class Compressor:
         counter: TokenCounter | None = None,
         audit: AuditLog | None = None,
         device: str = "auto",
-        cache: ScoreCache | Literal["disk", "memory"] = "disk",
+        cache: RowStore | Literal["disk", "memory"] = "disk",
         originals: Originals | None = None,
         splitter: Callable[[str, Limits], Layout] = layout_of,
         guardrails: Guardrails | Guard | None = None,
@@ -88,7 +88,7 @@ class Compressor:
         self.counter = counter or counter_for(self.config.target_tokenizer)
         self.audit = SafeAudit(audit or LoggingAudit())
         self._scorer_name = scorer_fingerprint(scorer) if scorer else f"{self.config.scorer}:{self.draft}"
-        disk = cache if isinstance(cache, ScoreCache) else default_cache() if cache == "disk" else None
+        disk = cache if not isinstance(cache, str) else default_cache() if cache == "disk" else None
         self._scorer = scorer or make_scorer(self.config, self.draft, device, disk)
         self.originals = _originals(originals, cache) if self.config.originals else None
         self._splitter = splitter
@@ -161,11 +161,19 @@ class Compressor:
         vars(other).pop("fingerprint", None)
         return other
 
+    def keeping_in(self, originals: Originals) -> Compressor:
+        """One that shares everything with this one, but keeps whole texts in `originals`, such as those of another tenant."""
+        other = copy.copy(self)
+        other.originals = originals
+        other._chooser = Chooser(other.config, other.counter.count, other.original_id)
+        return other
+
     def compress(self, segments: Sequence[Segment], query: str, *, most_tokens: int | None = None) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
 
         With `most_tokens`, all segments together have no more target tokens than that, as far as what must pass whole
-        allows (all of it with `keep_ratio` 1). Everything else comes back unchanged, with the reason. Never raises at run time unless told to.
+        allows (all of it with `keep_ratio` 1). Everything else comes back unchanged, with the reason. Never raises at run
+        time unless told to.
         """
         started = time.perf_counter()
         try:
@@ -308,7 +316,7 @@ class Compressor:
         self.audit.record("compress", fields)
 
 
-def _originals(given: Originals | None, cache: ScoreCache | Literal["disk", "memory"]) -> Originals:
+def _originals(given: Originals | None, cache: RowStore | Literal["disk", "memory"]) -> Originals:
     """The store given; else one beside the score cache."""
     if given is not None:
         return given

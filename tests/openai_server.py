@@ -59,6 +59,11 @@ def serving() -> Iterator[Recorded]:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._send(
+            200, "application/json", {"object": "list", "data": [{"id": "deepseek-flash", "object": "model", "owned_by": "deepseek"}]}
+        )
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:  # type: ignore[attr-defined]
@@ -159,6 +164,8 @@ def _calls(request: dict[str, Any]) -> list[dict[str, Any]]:
     name = choice["function"]["name"] if isinstance(choice, dict) else (*named, tools[0]["name"])[0]
     function = next(tool for tool in tools if tool["name"] == name)
     arguments = _value(function.get("parameters") or {}, _last_user_text(request), count())
+    if name == "expand":  # by the id that was shown last
+        arguments = {"id": (re.findall(r"sp-[a-z2-7]{8,}", json.dumps(request["messages"])) or ["none"])[-1]}
     call_id = f"call-{len(request['messages'])}"
     return [
         {"index": 0, "id": call_id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}}

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from specprefill_agents.session import Session, Turn
+from specprefill_agents.session.shared import SharedSession
 from specprefill_agents.types import CompressionResult
 
 MARKER = "prefix_moves"
@@ -50,10 +51,10 @@ class PrefixWatch:
     def __init__(self) -> None:
         self.moves: list[str] = []
         self._models: dict[int, tuple[object, Node]] = {}
-        self._sessions: WeakKeyDictionary[Session, tuple[int, Node]] = WeakKeyDictionary()
+        self._sessions: WeakKeyDictionary[Session | SharedSession, tuple[int, Node]] = WeakKeyDictionary()
         self._saved: OrderedDict[str, Node] = OrderedDict()
 
-    def step(self, session: Session, turns: Sequence[Turn], results: Sequence[CompressionResult]) -> None:
+    def step(self, session: Session | SharedSession, turns: Sequence[Turn], results: Sequence[CompressionResult]) -> None:
         """A session has made a step."""
         segments = [segment for turn in turns for segment in turn.segments]
         texts = [segment.text for result in results for segment in result.segments]
@@ -61,7 +62,7 @@ class PrefixWatch:
         if moved is not None:
             self.moves.append(f"session {session.conversation_id!r}: segment {moved} ({segments[moved].id}) is sent otherwise than before")
 
-    def _history(self, session: Session) -> Node:
+    def _history(self, session: Session | SharedSession) -> Node:
         """What a session has sent since it last rewrote its history, which only `recompact` may do."""
         generation, node = self._sessions.get(session, (None, Node()))
         if generation != session.generation:
@@ -128,6 +129,15 @@ def _watch_sessions(watch: PrefixWatch, patch: pytest.MonkeyPatch) -> None:
     @wraps(steps)
     def watched_steps(self: Session, turns: Sequence[Turn]) -> list[CompressionResult]:
         results = steps(self, turns)
+        if self._withheld is None:  # else it may be a try, of which nothing is sent
+            watch.step(self, turns, results)
+        return results
+
+    shared_steps = SharedSession.steps
+
+    @wraps(shared_steps)
+    def watched_shared_steps(self: SharedSession, turns: Sequence[Turn]) -> list[CompressionResult]:
+        results = shared_steps(self, turns)
         watch.step(self, turns, results)
         return results
 
@@ -144,6 +154,7 @@ def _watch_sessions(watch: PrefixWatch, patch: pytest.MonkeyPatch) -> None:
         return session
 
     patch.setattr(Session, "steps", watched_steps)
+    patch.setattr(SharedSession, "steps", watched_shared_steps)
     patch.setattr(Session, "to_dict", watched_to_dict)
     patch.setattr(Session, "from_dict", classmethod(watched_from_dict))
 

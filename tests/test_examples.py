@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.running import running
+from tests.openai_server import ANSWER, serving
+
 EVIDENCE = {
     "langchain_agent.py": "raise ValueError('task_done() called too many times')",
     "langchain_rag.py": 'With more than one item, the context managers are processed as if multiple "with" statements were nested',
@@ -26,7 +29,7 @@ EVIDENCE = {
 ANSWERED = {"langchain_rag.py", "langchain_runnable.py", "langgraph_resume.py"}
 """Examples whose last line is an answer by the local model."""
 
-OTHERS = {"langchain_ab.py"}
+OTHERS = {"gateway_client.py", "langchain_ab.py"}
 """Examples that show something else, each with a test of its own."""
 
 ELSEWHERE = {"llamaindex_query_pipeline.py"}
@@ -86,6 +89,19 @@ def test_without_options_the_embedded_draft_ranks(printed: Callable[..., str], e
     assert 0 < after < before / 4
     assert re.search(r'full text: expand\("sp-\w+"\)', text)
     assert output.endswith("A ValueError. (This answer is scripted.)\n")
+
+
+def test_an_agent_that_knows_only_a_base_url_is_read_compressed(printed: Callable[..., str]) -> None:
+    with serving() as upstream, running(upstream.url) as url:
+        output = printed("gateway_client.py", "--base-url", url)
+    first, second, answer = output.splitlines()
+    assert first == "Tool outputs: 0 -> 0 tokens"
+    before, after = (int(count) for count in second.removeprefix("Tool outputs: ").removesuffix(" tokens").split(" -> "))
+    assert 0 < after < before / 4
+    assert answer == f"Answer: {ANSWER}"
+    assert EVIDENCE["langchain_agent.py"] in upstream.messages()[-1]["content"]
+    with pytest.raises(SystemExit, match="specprefill gateway --upstream URL"):
+        printed("gateway_client.py", "--base-url", url)
 
 
 def test_two_arms_stand_side_by_side_and_the_compressed_one_is_cheaper(printed: Callable[..., str]) -> None:

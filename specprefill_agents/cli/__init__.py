@@ -18,6 +18,7 @@ VERBS = {
     "demo": "watch an agent loop whose tool outputs are compressed",
     "compress": "compress a text, or a stream of JSON lines",
     "explain": "show what is kept of a text, and why: in the terminal or as a heat-map page",
+    "gateway": "serve an OpenAI-compatible API before another one, and compress what it is sent",
     "expand": "print the text that a gap mark stands for",
     "models": "list the known draft models, or pull one",
     "calibrate": "choose the heads of a draft, and store them as a preset",

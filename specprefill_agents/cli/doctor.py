@@ -18,11 +18,14 @@ from pathlib import Path
 from specprefill_agents import __version__
 from specprefill_agents.cli.table import columns, megabytes, short, tree_bytes
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, KNOWN_DRAFTS, home, is_pulled, pulled_directory
+from specprefill_agents.errors import ConfigError
 from specprefill_agents.scoring.draft_choice import AUTO, KEEP, rated_drafts, resolve_draft
 
 HELP = (
     "What is installed, which device and draft would be used, and what to type to mend what is missing. Exit status 0 when the draft works."
 )
+
+STORE = "SPECPREFILL_STORE"
 
 _PACKAGES = {
     "numpy": "",
@@ -41,6 +44,7 @@ _PACKAGES = {
     "rich": "cli",
     "jinja2": "cli",
     "matplotlib": "plot",
+    "redis": "redis",
 }
 """Distribution -> the extra that brings it; "" for those that always come."""
 
@@ -62,25 +66,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"the draft to try; auto: the best one pulled (default {DEFAULT_DRAFT})",
     )
+    parser.add_argument(
+        "--store",
+        default=os.environ.get(STORE),
+        metavar="URL",
+        help=f"a shared store to ask, redis://.. (default: the environment variable {STORE}, if set)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0 when the draft works, else 1."""
     draft = resolve_draft(args.draft)
-    findings = list(examine(draft))
+    findings = list(examine(draft, args.store))
     print(columns([(finding.what, finding.state) for finding in findings]))
     works = all(finding.works for finding in findings)
     print(f"\n{'Ready' if works else 'Not ready'}: draft {draft} {'works' if works else 'cannot be used; see above'}.")
     return 0 if works else 1
 
 
-def examine(draft: str) -> Iterator[Finding]:
-    """Every finding, in the order of the table."""
+def examine(draft: str, store: str | None = None) -> Iterator[Finding]:
+    """Every finding, in the order of the table; `store` is the URL of a shared store."""
     yield Finding("specprefill-agents", __version__)
     yield Finding("python", f"{platform.python_version()} ({platform.system()} {platform.machine()})")
     yield from (_package(name, extra) for name, extra in _PACKAGES.items())
     yield from _hardware()
     yield _cache_directory(home())
+    if store:
+        yield _shared_store(store)
     yield _token_counter()
     is_set = bool(os.environ.get("DEEPSEEK_API_KEY"))
     yield Finding("DEEPSEEK_API_KEY", "set" if is_set else "not set: the demo then uses the local model")
@@ -121,6 +133,19 @@ def _cache_directory(directory: Path) -> Finding:
         megabytes(tree_bytes(directory)),
     ]
     return Finding("cache directory", f"{short(directory)} ({', '.join(parts)})")
+
+
+def _shared_store(url: str) -> Finding:
+    """Whether it answers; where it does not, everything works without it."""
+    from specprefill_agents.storage.redis_server import RedisServer
+
+    try:
+        server = RedisServer(url)
+    except (ConfigError, ImportError) as error:
+        return Finding("shared store", str(error))
+    found = Finding("shared store", f"{server.name} {server.describe()}")
+    server.close()
+    return found
 
 
 def _token_counter() -> Finding:

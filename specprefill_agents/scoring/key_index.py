@@ -27,7 +27,7 @@ from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.presets import HeadPreset, preset_for
 from specprefill_agents.scoring.words import content_words
 from specprefill_agents.storage.layered import ScorerCaches
-from specprefill_agents.storage.score_cache import ScoreCache, content_name
+from specprefill_agents.storage.score_cache import RowStore, content_name
 from specprefill_agents.types import TokenScores
 
 POOL_TOKENS = 13
@@ -197,7 +197,7 @@ def key_index_fingerprint(draft: Draft, preset: HeadPreset, window_tokens: int =
     return f"key_index:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
 
-def load_key_index(name: str, *, device: str = "auto", disk: ScoreCache | None = None) -> KeyIndexScorer:
+def load_key_index(name: str, *, device: str = "auto", disk: RowStore | None = None) -> KeyIndexScorer:
     """Load draft `name`, no deeper than its preset needs; results are kept in memory, and in `disk` when given.
 
     Raises `DraftError` when it has no preset.

@@ -16,7 +16,7 @@ from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.fusion import IDENTIFIER_WEIGHT, LEXICAL_WEIGHT, FusionScorer, Member
 from specprefill_agents.scoring.identifiers import IdentifierScorer
 from specprefill_agents.scoring.lexical import LexicalScorer
-from specprefill_agents.storage.score_cache import ScoreCache
+from specprefill_agents.storage.score_cache import RowStore
 from specprefill_agents.types import TokenScores
 
 
@@ -66,13 +66,13 @@ def _torch_needed() -> Iterator[None]:
         raise missing_extra("A scorer that reads with a draft model", "draft") from error
 
 
-def _key_index(draft: str, device: str, disk: ScoreCache | None) -> Scorer:
+def _key_index(draft: str, device: str, disk: RowStore | None) -> Scorer:
     with _torch_needed():
         from specprefill_agents.scoring.key_index import load_key_index
     return load_key_index(draft, device=device, disk=disk)
 
 
-def _fused(draft: str, device: str, disk: ScoreCache | None, limits: Limits) -> Scorer:
+def _fused(draft: str, device: str, disk: RowStore | None, limits: Limits) -> Scorer:
     members = [
         Member(_key_index(draft, device, disk)),
         Member(LexicalScorer(limits), LEXICAL_WEIGHT),
@@ -87,7 +87,7 @@ def _speculative(draft: str, device: str) -> Scorer:
     return load_speculative(draft, device=device)
 
 
-def make_scorer(config: CompressionConfig, draft: str, device: str, disk: ScoreCache | None) -> Scorer:
+def make_scorer(config: CompressionConfig, draft: str, device: str, disk: RowStore | None) -> Scorer:
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given."""
     draft = resolve_draft(draft)

@@ -91,7 +91,7 @@ class Session:
         frozen. `segments` are as in `step`.
         """
         afresh = Session(self.conversation_id, self._compressor, self.model_id)
-        afresh._withheld = []  # of what may never be sent there are no records yet
+        afresh.withhold_records()
         result = afresh.step(segments, query)
         sent = self.step(segments, query)
         reason = "asked for" if force else why_rewrite(sent, result, state)
@@ -100,10 +100,22 @@ class Session:
         with self._lock:
             self._decisions, self._shown = afresh._decisions, afresh._shown
             self.generation += 1
-        for occasion, new, view in afresh._withheld:
-            leave_records(self._compressor, occasion, new, view)
+            if self._withheld is None:
+                afresh.release_records()
+            else:
+                self._withheld += afresh._withheld or []
         self._compressor.audit.record("recompact", {"conversation": self.conversation_id, "reason": reason})
         return Recompacted(result, reason)
+
+    def withhold_records(self) -> None:
+        """Leave no audit records of decisions from now on: what is decided may never be sent."""
+        self._withheld = []
+
+    def release_records(self) -> None:
+        """Leave the records that were withheld, since it is sent, and from now on each at once."""
+        withheld, self._withheld = self._withheld or [], None
+        for occasion, new, view in withheld:
+            leave_records(self._compressor, occasion, new, view)
 
     def _turn(self, view: View, turn: Turn) -> CompressionResult:
         begun, started = (len(view.shown), self._decisions.last), time.perf_counter()

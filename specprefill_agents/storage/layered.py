@@ -1,4 +1,4 @@
-"""The caches a scorer uses: this process's memory in front of the disk that all processes share.
+"""The caches a scorer uses: this process's memory in front of the disk, or the server, that all processes share.
 
 A scorer's caches are bound to what its values depend on, so that it names values by their texts alone.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.storage.memory import MemoryCache, MemoryKeyCache, ValueCache
 from specprefill_agents.storage.rows import CONTEXT_KEYS, QUERY_VECTORS, SCORES, RowKind
-from specprefill_agents.storage.score_cache import Scope, ScoreCache
+from specprefill_agents.storage.score_cache import RowStore, Scope
 from specprefill_agents.types import TokenScores
 
 V = TypeVar("V")
@@ -28,7 +28,7 @@ SCORE_BYTES = 2**25
 class LayeredCache(Generic[V]):
     """`memory` in front of `disk`; without `disk`, memory alone. `memory` may be shared between scopes and tenants."""
 
-    def __init__(self, kind: RowKind[V], memory: ValueCache[V], disk: ScoreCache | None, scope: Scope) -> None:
+    def __init__(self, kind: RowKind[V], memory: ValueCache[V], disk: RowStore | None, scope: Scope) -> None:
         self._kind = kind
         self._memory = memory
         self._disk = disk
@@ -54,14 +54,14 @@ class LayeredCache(Generic[V]):
 class LayeredKeyCache(LayeredCache[ContextKeys]):
     """Keys of contexts, each under the name of its text."""
 
-    def __init__(self, disk: ScoreCache | None, scope: Scope, memory: ValueCache[ContextKeys] | None = None) -> None:
+    def __init__(self, disk: RowStore | None, scope: Scope, memory: ValueCache[ContextKeys] | None = None) -> None:
         super().__init__(CONTEXT_KEYS, MemoryKeyCache() if memory is None else memory, disk, scope)
 
 
 class LayeredQueryCache(LayeredCache[NDArray[np.float32]]):
     """Query vectors (N, W, D), each under the name of its question."""
 
-    def __init__(self, disk: ScoreCache | None, scope: Scope, memory: ValueCache[NDArray[np.float32]] | None = None) -> None:
+    def __init__(self, disk: RowStore | None, scope: Scope, memory: ValueCache[NDArray[np.float32]] | None = None) -> None:
         own = MemoryCache[NDArray[np.float32]](QUERY_BYTES, lambda vectors: vectors.nbytes)
         super().__init__(QUERY_VECTORS, own if memory is None else memory, disk, scope)
 
@@ -69,7 +69,7 @@ class LayeredQueryCache(LayeredCache[NDArray[np.float32]]):
 class LayeredScoreCache(LayeredCache[tuple[TokenScores, ...]]):
     """Final scores of whole calls, each under the name of the question and all contexts; come back with `cached` set."""
 
-    def __init__(self, disk: ScoreCache | None, scope: Scope, memory: ValueCache[tuple[TokenScores, ...]] | None = None) -> None:
+    def __init__(self, disk: RowStore | None, scope: Scope, memory: ValueCache[tuple[TokenScores, ...]] | None = None) -> None:
         super().__init__(SCORES, MemoryCache(SCORE_BYTES, _held_bytes) if memory is None else memory, disk, scope)
 
     def put(self, name: str, value: Sequence[TokenScores], /) -> None:
@@ -90,7 +90,7 @@ class ScorerCaches:
     scores: ValueCache[tuple[TokenScores, ...]]
 
     @classmethod
-    def of(cls, disk: ScoreCache | None, revision: str, fingerprint: str) -> ScorerCaches:
+    def of(cls, disk: RowStore | None, revision: str, fingerprint: str) -> ScorerCaches:
         """Caches of the scorer with this `fingerprint` on the draft of this `revision`; in memory alone without `disk`."""
         scope = Scope(revision, fingerprint)
         return cls(LayeredKeyCache(disk, scope), LayeredQueryCache(disk, scope), LayeredScoreCache(disk, scope))

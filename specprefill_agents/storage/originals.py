@@ -22,21 +22,22 @@ from base64 import b32encode
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from specprefill_agents.errors import ConfigError, NotKeptError
 from specprefill_agents.storage.directory import originals_directory
-from specprefill_agents.storage.rows import row_key
+from specprefill_agents.storage.rows import check_secret, row_key
 from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT
 from specprefill_agents.storage.shelves import MAX_AGE_S, MEMORY_BYTES, DiskShelf, MemoryShelf, Shelf, original_key
+
+if TYPE_CHECKING:
+    from specprefill_agents.storage.redis_server import RedisServer
 
 logger = logging.getLogger("specprefill_agents.storage")
 
 ID_PREFIX = "sp-"
 ID_LENGTHS = (8, 12, 20, 52)
 """Characters after the prefix, 5 bits each: usually the first; the next where another text has taken the id."""
-SMALLEST_SECRET = 16
-"""In bytes."""
 
 _ID = re.compile(r"sp-[a-z2-7]{8,52}")
 
@@ -53,13 +54,13 @@ class KeepsOriginals(Protocol):
 class Originals:
     """Texts by id, on the first of `shelves` that can hold them. May be shared by threads.
 
-    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids too. Make one with `on_disk`
-    or `in_memory`. Raises `ConfigError` at construction.
+    `tenant` separates users of one directory. `secret`, at least 16 bytes, shapes the ids too. Make one with `on_disk`,
+    `on_redis` or `in_memory`. Raises `ConfigError` at construction.
     """
 
     def __init__(self, shelves: Sequence[Shelf], *, tenant: str = "", secret: bytes | None = None) -> None:
-        if secret is not None and len(secret) < SMALLEST_SECRET:
-            raise ConfigError("secret", f"{len(secret)} bytes", f"at least {SMALLEST_SECRET} bytes")
+        if secret is not None:
+            check_secret(secret)
         self.shelves = tuple(shelves)
         self.tenant = tenant
         self._key = _id_key(tenant, secret)
@@ -89,6 +90,21 @@ class Originals:
     ) -> Originals:
         """In this process's memory, at most `max_bytes` after compression."""
         return cls([MemoryShelf(max_bytes, max_age_s)], tenant=tenant, secret=secret)
+
+    @classmethod
+    def on_redis(
+        cls, server: RedisServer | str, *, secret: bytes, tenant: str = "", local: Shelf | None = None, max_age_s: float = MAX_AGE_S
+    ) -> Originals:
+        """On a Redis or Valkey server (or its URL), each text for `max_age_s` seconds after it was last stored or read.
+
+        `secret` is the one of all processes that share the server; ids are those of any other store with this `secret`. Each text
+        is on `local` too, in this process's memory unless given, which stands in while the server is away; what it missed it
+        gets once it answers. Raises `ConfigError` for a setting out of range, ImportError without the extra `redis`.
+        """
+        from specprefill_agents.storage.redis_rows import RedisRows, RedisShelf
+
+        rows = RedisRows(server, secret=secret, tenant=tenant, max_age_s=max_age_s)
+        return cls([RedisShelf(rows, local or MemoryShelf(max_age_s=max_age_s))], tenant=tenant, secret=secret)
 
     def id_of(self, text: str) -> str:
         """The id that `put` would return; stores nothing."""

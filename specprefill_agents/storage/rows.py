@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import math
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specprefill_agents.errors import ConfigError
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.types import TokenScores
 
@@ -30,6 +32,12 @@ SCHEMA = 1
 
 _MAGIC = b"SPFR"
 _HEADER = struct.Struct("<4sBBxxQ16s")
+HEAD_BYTES = _HEADER.size
+"""A row's first bytes, which tell it apart from any other row of its key."""
+MAX_DECODED_BYTES = 2**30
+"""Of all arrays of a row together; more is neither written nor unpacked."""
+SMALLEST_SECRET = 16
+"""Of a secret that a user gives, in bytes."""
 _ARRAY = struct.Struct("<BBBxI")
 _DTYPES = [np.dtype(name) for name in ("<i1", "<i4", "<i8", "<f2", "<f4", "<f8")]
 _SAMPLE_BYTES = 4096
@@ -63,8 +71,11 @@ class RowKind(Generic[V]):
     unpack: Callable[[Sequence[Array]], V]
 
     def dump(self, value: V, key: bytes, secret: bytes) -> bytes:
-        """The row of `value` under `key`. Raises `ValueError` for a value that is not finite."""
-        body = b"".join(_array_bytes(array) for array in self.pack(value))
+        """The row of `value` under `key`. Raises `ValueError` for a value that is not finite, or beyond `MAX_DECODED_BYTES`."""
+        arrays = self.pack(value)
+        if sum(array.nbytes for array in arrays) > MAX_DECODED_BYTES:
+            raise ValueError(f"{self.name} of more than {MAX_DECODED_BYTES} bytes are not stored")
+        body = b"".join(_array_bytes(array) for array in arrays)
         return _header(self.code, body, key, secret) + body
 
     def load(self, row: bytes, key: bytes, secret: bytes) -> V:
@@ -73,8 +84,16 @@ class RowKind(Generic[V]):
             raise DamagedRowError("a row of another kind")
         try:
             return self.unpack(_arrays(row[_HEADER.size :]))
-        except (ValueError, struct.error, zlib.error) as error:
+        except DamagedRowError:
+            raise
+        except Exception as error:
             raise DamagedRowError(f"a row that does not decode: {error}") from error
+
+
+def check_secret(secret: bytes) -> None:
+    """Raise `ConfigError` for a secret that is too short to be one."""
+    if len(secret) < SMALLEST_SECRET:
+        raise ConfigError("secret", f"{len(secret)} bytes", f"at least {SMALLEST_SECRET} bytes")
 
 
 def row_key(secret: bytes, *parts: str) -> bytes:
@@ -126,9 +145,9 @@ def _is_compressible(raw: bytes) -> bool:
 
 
 def _arrays(body: bytes) -> list[Array]:
-    """The arrays of a body that has been verified; each owns its memory."""
+    """The arrays of a body that has been verified; each owns its memory. Raises `DamagedRowError` beyond `MAX_DECODED_BYTES`."""
     found = []
-    at = 0
+    at = decoded = 0
     while at < len(body):
         code, dimensions, is_packed, length = _ARRAY.unpack_from(body, at)
         shape = struct.unpack_from(f"<{dimensions}I", body, at + _ARRAY.size)
@@ -137,7 +156,10 @@ def _arrays(body: bytes) -> list[Array]:
         raw = memoryview(body)[start:at]
         dtype = _DTYPES[code]
         size = dtype.itemsize * math.prod(shape)
-        content = zlib.decompressobj().decompress(raw, size) if is_packed else raw
+        decoded += size
+        if decoded > MAX_DECODED_BYTES:
+            raise DamagedRowError("a row that unpacks to too much")
+        content = zlib.decompressobj().decompress(raw, size) if is_packed and size else raw  # to zlib a limit of 0 is none
         found.append(np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("=")))
     return found
 
@@ -189,6 +211,17 @@ def _unpack_text(arrays: Sequence[Array]) -> str:
     return arrays[0].tobytes().decode("utf-8", "surrogatepass")
 
 
+def _pack_decisions(session: Mapping[str, Any]) -> Sequence[Array]:
+    return _pack_text(json.dumps(session, separators=(",", ":"), allow_nan=False))
+
+
+def _unpack_decisions(arrays: Sequence[Array]) -> dict[str, Any]:
+    session = json.loads(_unpack_text(arrays))
+    if not isinstance(session, dict):
+        raise DamagedRowError("not a session")
+    return session
+
+
 CONTEXT_KEYS: RowKind[ContextKeys] = RowKind(1, "context keys", _pack_keys, _unpack_keys)
 """`ContextKeys` of one context: int32 offsets (T, 2), int8 or float16 keys (N, T, D), float32 scales (N, T)."""
 
@@ -201,4 +234,7 @@ SCORES: RowKind[tuple[TokenScores, ...]] = RowKind(3, "scores", _pack_scores, _u
 ORIGINAL: RowKind[str] = RowKind(4, "originals", _pack_text, _unpack_text)
 """One text as UTF-8, lone surrogates included."""
 
-KINDS: dict[int, RowKind[Any]] = {kind.code: kind for kind in (CONTEXT_KEYS, QUERY_VECTORS, SCORES, ORIGINAL)}
+DECISIONS: RowKind[Mapping[str, Any]] = RowKind(5, "decisions", _pack_decisions, _unpack_decisions)
+"""One session as `Session.to_dict` says it, as JSON."""
+
+KINDS: dict[int, RowKind[Any]] = {kind.code: kind for kind in (CONTEXT_KEYS, QUERY_VECTORS, SCORES, ORIGINAL, DECISIONS)}

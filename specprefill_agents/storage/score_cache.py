@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import diskcache
 
@@ -27,7 +27,11 @@ from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.storage.memory import KeyCache, MemoryKeyCache
 from specprefill_agents.storage.rows import DamagedRowError, RowKind, row_key
 
-__all__ = ["CacheStats", "KeyCache", "MemoryKeyCache", "Scope", "ScoreCache", "content_name", "default_cache", "value_key"]
+if TYPE_CHECKING:
+    from specprefill_agents.storage.redis_rows import RedisRows
+    from specprefill_agents.storage.redis_server import RedisServer
+
+__all__ = ["CacheStats", "KeyCache", "MemoryKeyCache", "RowStore", "Scope", "ScoreCache", "content_name", "default_cache", "value_key"]
 
 V = TypeVar("V")
 
@@ -63,6 +67,23 @@ class CacheStats:
     damaged: int = 0
     stores: int = 0
     errors: int = 0
+
+
+class RowStore(Protocol):
+    """Keeps values of every `RowKind` for one tenant, and never makes a call fail."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose values these are; those of another tenant are misses."""
+        ...
+
+    def get(self, kind: RowKind[V], scope: Scope, name: str) -> V | None:
+        """The value stored under `name`, or None; its arrays are the caller's own."""
+        ...
+
+    def put(self, kind: RowKind[V], scope: Scope, name: str, value: V) -> None:
+        """Store `value` under `name`, if that can be done."""
+        ...
 
 
 def content_name(*texts: str) -> str:
@@ -117,6 +138,14 @@ class ScoreCache:
         self._has_warned = False
         self._counts: Counter[str] = Counter()
         watch_forks(self)
+
+    @staticmethod
+    def on_redis(server: RedisServer | str, *, secret: bytes, tenant: str = "", max_age_s: float | None = None) -> RedisRows:
+        """The same on a Redis or Valkey server (or its URL), for all machines that share it: see `RedisRows`."""
+        from specprefill_agents.storage.redis_rows import RedisRows
+        from specprefill_agents.storage.shelves import MAX_AGE_S
+
+        return RedisRows(server, secret=secret, tenant=tenant, max_age_s=MAX_AGE_S if max_age_s is None else max_age_s)
 
     def get(self, kind: RowKind[V], scope: Scope, name: str) -> V | None:
         """The value stored under `name`, or None; its arrays are the caller's own."""

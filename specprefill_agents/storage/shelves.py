@@ -50,7 +50,7 @@ class MemoryShelf:
     """
 
     def __init__(self, max_bytes: int = MEMORY_BYTES, max_age_s: float = MAX_AGE_S, clock: Callable[[], float] = time.monotonic) -> None:
-        _check_age(max_age_s)
+        check_age(max_age_s)
         self._rows = MemoryCache[_Held](max_bytes, lambda held: len(held.packed))
         self._max_age_s = max_age_s
         self._clock = clock
@@ -93,20 +93,20 @@ class DiskShelf(ScoreCache):
         max_age_s: float = MAX_AGE_S,
         timeout_s: float = 1.0,
     ) -> None:
-        _check_age(max_age_s)
+        check_age(max_age_s)
         super().__init__(directory, tenant=tenant, size_limit=size_limit, timeout_s=timeout_s)
         self._max_age_s = max_age_s
 
     def read(self, name: str) -> str | None:
         """The text under `name`, whose time starts anew; None when there is none, or none that is sound."""
-        text = self.get(ORIGINAL, _SCOPE, name)
+        text = self.get(ORIGINAL, TEXT_SCOPE, name)
         if text is not None:
             self._refresh(name)
         return text
 
     def write(self, name: str, text: str) -> bool:
         """Hold `text` under `name`; False when that failed, which is counted in `stats`."""
-        self.put(ORIGINAL, _SCOPE, name, text)
+        self.put(ORIGINAL, TEXT_SCOPE, name, text)
         return self._refresh(name)
 
     def _refresh(self, name: str) -> bool:
@@ -124,13 +124,14 @@ class DiskShelf(ScoreCache):
 
 def original_key(secret: bytes, name: str, tenant: str) -> bytes:
     """The key of the row that holds the text under `name`, on the disk shelf of a directory with this `secret`."""
-    return value_key(secret, ORIGINAL, _SCOPE, name, tenant)
+    return value_key(secret, ORIGINAL, TEXT_SCOPE, name, tenant)
 
 
-def _check_age(max_age_s: float) -> None:
+def check_age(max_age_s: float) -> None:
+    """Raise `ConfigError` for a time that nothing can be kept for."""
     if not max_age_s > 0:
         raise ConfigError("max_age_s", max_age_s, "seconds > 0")
 
 
-_SCOPE = Scope("", "")
+TEXT_SCOPE = Scope("", "")
 """An original depends on its text alone."""
