@@ -79,15 +79,15 @@ def loaded_app(settings: ServiceSettings) -> FastAPI:
     return app
 
 
-def deployment(settings: ServiceSettings, max_replicas: int, drain_s: float = 30) -> Any:
-    """A Ray Serve application of 1 to `max_replicas` replicas, by the length of their queues."""
+def deployment(settings: ServiceSettings, max_replicas: int, *, min_replicas: int = 1, drain_s: float = 30) -> Any:
+    """A Ray Serve application of `min_replicas` to `max_replicas` replicas, by the length of their queues."""
     builder: Callable[[], FastAPI] = partial(loaded_app, settings)
     made = serve.deployment(
         serve.ingress(builder)(),
         name="specprefill",
         max_ongoing_requests=settings.threads + settings.max_waiting,
         max_queued_requests=settings.max_waiting,
-        autoscaling_config={"min_replicas": 1, "max_replicas": max_replicas, "target_ongoing_requests": TARGET_REQUESTS},
+        autoscaling_config={"min_replicas": min_replicas, "max_replicas": max_replicas, "target_ongoing_requests": TARGET_REQUESTS},
         graceful_shutdown_timeout_s=drain_s,
     )
     return made.bind()
@@ -101,7 +101,7 @@ def run(settings: ServiceSettings, address: Address, max_replicas: int) -> None:
         signal.signal(number, lambda *_: ended.set())
     serve.start(http_options={"host": address.host, "port": address.port, "request_timeout_s": settings.time_limit_s})
     try:
-        serve.run(deployment(settings, max_replicas, address.drain_s), name="specprefill", route_prefix="/")
+        serve.run(deployment(settings, max_replicas, drain_s=address.drain_s), name="specprefill", route_prefix="/")
         ended.wait()
     finally:
         serve.shutdown()

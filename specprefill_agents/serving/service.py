@@ -7,7 +7,7 @@ import hmac
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -28,11 +28,16 @@ CLIENT_GONE = 499
 
 
 class Service:
-    """State of one application. `state` is `loading`, then `ready` or `failed`; `loaded` is set once it is one of those."""
+    """State of one application. `state` is `loading`, then `ready` or `failed`; `loaded` is set once it is one of those.
+
+    Of a failure, `failure` keeps the error, and `when_failed` is called: a command ends then, a probe would see it.
+    """
 
     def __init__(self, settings: ServiceSettings, executing: Executing | None = None) -> None:
         self.engine = Engine(settings)
         self.state: Literal["loading", "ready", "failed"] = "loading"
+        self.failure: Exception | None = None
+        self.when_failed: Callable[[], None] = lambda: None
         self.loaded = threading.Event()
         self._settings = settings
         self._work = Work(settings.threads, settings.max_waiting, settings.time_limit_s, executing)
@@ -52,8 +57,9 @@ class Service:
         try:
             await self._work.load(self.engine.load)
         except Exception as error:
-            self.state = "failed"
+            self.state, self.failure = "failed", error
             logger.error("the scorer could not be loaded: %s", _said(error))
+            self.when_failed()
         else:
             self.state = "ready"
         self.loaded.set()

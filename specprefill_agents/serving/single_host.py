@@ -5,6 +5,7 @@ from __future__ import annotations
 import uvicorn
 
 from specprefill_agents.serving.app import make_app
+from specprefill_agents.serving.service import Service
 from specprefill_agents.serving.settings import Address, ServiceSettings, check_host
 
 
@@ -27,5 +28,14 @@ def server(settings: ServiceSettings, address: Address) -> uvicorn.Server:
 
 
 def run(settings: ServiceSettings, address: Address) -> None:
-    """Serve until SIGTERM or SIGINT; then take no more, and end what was begun."""
-    server(settings, address).run()
+    """Serve until SIGTERM or SIGINT; then take no more, and end what was begun. Raises what loading the draft raises."""
+    made = server(settings, address)
+    service: Service = made.config.app.state.service  # type: ignore[union-attr]
+
+    def end() -> None:
+        made.should_exit = True
+
+    service.when_failed = end
+    made.run()
+    if service.failure is not None:
+        raise service.failure
