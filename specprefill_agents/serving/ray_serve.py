@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -81,9 +80,12 @@ def loaded_app(settings: ServiceSettings) -> FastAPI:
 
 def deployment(settings: ServiceSettings, max_replicas: int, *, min_replicas: int = 1, drain_s: float = 30) -> Any:
     """A Ray Serve application of `min_replicas` to `max_replicas` replicas, by the length of their queues."""
-    builder: Callable[[], FastAPI] = partial(loaded_app, settings)
+
+    def build() -> FastAPI:  # Ray takes an object of any other kind for an application itself
+        return loaded_app(settings)
+
     made = serve.deployment(
-        serve.ingress(builder)(),
+        serve.ingress(build)(),
         name="specprefill",
         max_ongoing_requests=settings.threads + settings.max_waiting,
         max_queued_requests=settings.max_waiting,

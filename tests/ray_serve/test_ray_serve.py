@@ -46,7 +46,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_every_replica_is_warm_when_the_application_is_there(url: str) -> None:
     (found,) = serve.status().applications["specprefill"].deployments.values()
-    assert found.replica_states == {"RUNNING": REPLICAS}
+    assert dict(found.replica_states) == {"RUNNING": REPLICAS}
     for _ in range(10):
         assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
 
