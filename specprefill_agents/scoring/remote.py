@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from specprefill_agents.errors import ConfigError, ScoringError, missing_extra
 from specprefill_agents.scoring.breaker import CircuitBreaker
@@ -74,6 +75,8 @@ class RemoteScorer:
     ) -> None:
         if not is_address(url):
             raise ConfigError("url", url, "an address that begins with http:// or https://")
+        if "@" in urlsplit(url).netloc:  # the address stands in records
+            raise ConfigError("url", "…", "an address without user and password; give the token")
         self._url = url.rstrip("/")
         self._token = token or os.environ.get(VARIABLE)
         self._patience = patience or Patience()

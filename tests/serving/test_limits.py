@@ -112,6 +112,16 @@ def test_a_client_that_does_not_send_its_body_is_given_up() -> None:
         assert service.client.get("/readyz").status_code == 200
 
 
+def test_a_client_that_leaves_amid_its_body_is_counted_as_gone() -> None:
+    with serving() as service:
+        head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
+        assert raw(service.port, head + b'{"contexts"', closes=True) == b""
+        while not (found := counted(service, "specprefill_service_requests_total")):
+            pass
+        assert found == {("/v1/score", "499"): 1}
+        assert service.service._work.taken == 0
+
+
 def test_only_who_has_the_token_is_served() -> None:
     with serving(ServiceSettings(config=BM25, token=TOKEN)) as service:
         request = b'{"contexts": ["a"], "query": "q"}'

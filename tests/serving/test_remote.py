@@ -160,6 +160,12 @@ def test_an_address_is_one_of_http(url: str) -> None:
         RemoteScorer(url)
 
 
+def test_an_address_holds_no_password() -> None:
+    with pytest.raises(ConfigError, match="without user and password") as raised:
+        RemoteScorer("http://agent:xyzzy@127.0.0.1:9")
+    assert "xyzzy" not in str(raised.value)
+
+
 @pytest.mark.parametrize(("name", "value"), [("tries", 0), ("timeout_s", 0), ("pause_s", -1), ("connect_s", float("inf"))])
 def test_impatience_is_an_error_at_construction(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"^{name}="):
