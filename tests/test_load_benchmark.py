@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ def test_each_request_brings_one_new_text_and_a_new_question() -> None:
     talks = [conversation(number, 6, 300) for number in range(4)]
     newest = [one.contexts[-1] for talk in talks for one in talk]
     assert len({*newest}) == len({one.query for talk in talks for one in talk}) == 24
-    assert all(
-        one.contexts == talk[step - 1].contexts[-3:] + (one.contexts[-1],) for talk in talks for step, one in enumerate(talk) if step
-    )
+    for talk in talks:
+        for before, one in pairwise(talk):
+            assert one.contexts[:-1] == before.contexts[-3:]
     assert max(len(one.contexts) for one in talks[0]) == OUTPUTS_IN_VIEW
 
 
