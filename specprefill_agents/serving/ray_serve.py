@@ -1,7 +1,7 @@
 """The same application in replicas on Ray Serve: as many as the queue asks for, each with a draft that has read a text.
 
 Requests reach a replica's threads in batches of about `BATCH_TOKENS` tokens, so that what a replica has taken on is bounded in
-tokens, not in requests. The draft still reads text by text: one pass over several texts would change the last bits of their
+tokens, not in requests; the price is that what comes next waits for a whole batch. The draft still reads text by text: one pass over several texts would change the last bits of their
 scores, and with them what a decision says. Replicas on one host share stored keys through the user's score cache.
 """
 
@@ -19,7 +19,6 @@ from fastapi import FastAPI
 from ray import serve
 
 from specprefill_agents.serving.app import make_app
-from specprefill_agents.serving.problems import Problem
 from specprefill_agents.serving.settings import Address, ServiceSettings, check_host
 from specprefill_agents.serving.work import Answering
 
@@ -65,8 +64,6 @@ def _answered(job: _Job) -> bytes | Exception:
     """One job's problem is not that of the batch."""
     try:
         return job.function(job.body)
-    except Problem as problem:
-        return problem
     except Exception as error:
         return error
 
