@@ -1,8 +1,9 @@
 """The same application in replicas on Ray Serve: as many as the queue asks for, each with a draft that has read a text.
 
 Requests reach a replica's threads in batches of about `BATCH_TOKENS` tokens, so that what a replica has taken on is bounded in
-tokens, not in requests; the price is that what comes next waits for a whole batch. The draft still reads text by text: one pass over several texts would change the last bits of their
-scores, and with them what a decision says. Replicas on one host share stored keys through the user's score cache.
+tokens, not in requests; the price is that what comes next waits for a whole batch. The draft still reads text by text: one pass
+over several texts would change the last bits of their scores, and with them what a decision says. Replicas on one host share
+stored keys through the user's score cache.
 """
 
 from __future__ import annotations
