@@ -107,7 +107,7 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, disk: ScoreC
         "speculative": lambda: LazyScorer(lambda: _speculative(draft, device)),
     }
     if config.scorer not in makers:
-        raise ConfigError("scorer", config.scorer, f"{', '.join(makers)}, or the http(s) address of a service")
+        raise ConfigError("scorer", config.scorer, ", ".join(makers))
     if config.scorer in ("fused", "key_index", "speculative"):
         locate(draft)
     return makers[config.scorer]()
