@@ -4,6 +4,7 @@
 #   make check              ruff, mypy --strict, import-linter
 #   make test               the test suite (no network)
 #   make test-query-pipeline  tests with the last LlamaIndex that has a QueryPipeline, in an environment of its own
+#   make test-ray           tests with two replicas on Ray Serve, in an environment of its own
 #   make demo               an agent loop with compression, end to end
 #   make bench              needle recall and speed of the scorers
 #   make clean              remove the virtual environment and caches
@@ -24,6 +25,7 @@ BIN := $(VENV)/bin
 PIP_OPTIONS := --disable-pip-version-check --quiet --quiet
 PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 QUERY_PIPELINE := .venv-query-pipeline
+RAY := .venv-ray
 QUERY_PIPELINE_NEEDS := llama-index-core==0.12.52.post1 llama-index-retrievers-bm25 'pytest>=8.3' 'pytest-asyncio>=1.0'
 
 TORCH_cpu := torch==2.13.0
@@ -31,7 +33,7 @@ TORCH_cu := torch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check test test-query-pipeline demo bench clean
+.PHONY: help setup check test test-query-pipeline test-ray demo bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -53,6 +55,10 @@ test: setup
 test-query-pipeline: $(QUERY_PIPELINE)/.installed
 	cd tests/query_pipeline && OMP_NUM_THREADS=1 ../../$(QUERY_PIPELINE)/bin/python -m pytest
 
+# Its pytest.ini is in the folder too. The draft is that of `make setup`.
+test-ray: setup $(RAY)/.installed
+	cd tests/ray_serve && OMP_NUM_THREADS=1 ../../$(RAY)/bin/python -m pytest
+
 demo: setup
 	$(BIN)/specprefill demo
 
@@ -61,7 +67,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.speed --out $(RESULTS)/speed.json
 
 clean:
-	rm -rf $(VENV) $(QUERY_PIPELINE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(QUERY_PIPELINE) $(RAY) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 
 # A stamp file stands for each step that is done, so that a second run starts at once.
 $(VENV)/.created:
@@ -87,4 +93,11 @@ $(QUERY_PIPELINE)/.installed: pyproject.toml
 	@echo "creating $(QUERY_PIPELINE) for LlamaIndex's QueryPipeline"
 	@$(PYTHON) -m venv --clear $(QUERY_PIPELINE)
 	@$(QUERY_PIPELINE)/bin/python -m pip $(PIP_OPTIONS) install --editable . $(QUERY_PIPELINE_NEEDS)
+	@touch $@
+
+$(RAY)/.installed: pyproject.toml
+	@echo "creating $(RAY) for Ray Serve (some hundred megabytes)"
+	@$(PYTHON) -m venv --clear $(RAY)
+	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install $(TORCH_$(TORCH)) $(TORCH_ARGS)
+	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install --editable '.[draft,ray]' 'pytest>=8.3' 'pytest-asyncio>=1.0'
 	@touch $@

@@ -19,7 +19,9 @@ PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "tiktoken", "deepsee
 NO_EFFECT_ON_NEEDLES = (
     "specprefill_agents/cli/",
     "specprefill_agents/observe/",
+    "specprefill_agents/serving/",
     "benchmarks/crash/",
+    "benchmarks/load/",
     "benchmarks/loops/",
     "benchmarks/made/",
     "benchmarks/peers/",
@@ -27,6 +29,7 @@ NO_EFFECT_ON_NEEDLES = (
     "benchmarks/results/",
     "benchmarks/retrieval/",
     "benchmarks/settings.py",
+    "benchmarks/soak.py",
     "benchmarks/speed/",
     "benchmarks/store_faults/",
     "benchmarks/tables.py",

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from specprefill_agents import CompressionConfig, Compressor
-from specprefill_agents.cli.pool import MAX_COMPRESSORS, CompressorPool
 from specprefill_agents.scoring import registry
 from specprefill_agents.scoring.lexical import LexicalScorer
+from specprefill_agents.serving.pool import MAX_COMPRESSORS, CompressorPool
 from tests.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -120,7 +120,7 @@ class Failing:
 
 
 def test_a_scorer_that_fails_forwards_the_original_and_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specprefill_agents.cli.pool.make_scorer", lambda *_: Failing())
+    monkeypatch.setattr("specprefill_agents.serving.pool.make_scorer", lambda *_: Failing())
     outcome = command("compress", "--query", QUESTION, stdin=HAYSTACK.encode())
     assert outcome == Outcome(0, HAYSTACK.encode(), "specprefill: RuntimeError: no luck\n")
     (answer,) = ask(command, request())

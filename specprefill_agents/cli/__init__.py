@@ -20,6 +20,7 @@ VERBS = {
     "explain": "show what is kept of a text, and why: in the terminal or as a heat-map page",
     "gateway": "serve an OpenAI-compatible API before another one, and compress what it is sent",
     "expand": "print the text that a gap mark stands for",
+    "serve": "score and compress for many agents, over HTTP",
     "models": "list the known draft models, or pull one",
     "calibrate": "choose the heads of a draft, and store them as a preset",
     "cache": "look after the cache of scores and the originals",

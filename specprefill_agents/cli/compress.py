@@ -9,13 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from specprefill_agents.cli.jsonl import answer_lines, segment_json, usage_json
 from specprefill_agents.cli.ratio import keep_ratio
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.types import Segment
 
 if TYPE_CHECKING:
-    from specprefill_agents.cli.pool import CompressorPool
+    from specprefill_agents.serving.pool import CompressorPool
 
 HELP = (
     "Compress a text to what a question needs of it. With --jsonl, each input line is one request "
@@ -32,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--kind", choices=("tool_result", "document"), default="tool_result", help="what the text is (default tool_result)")
     parser.add_argument(
-        "--scorer", default="fused", metavar="NAME", help="fused (default), key_index, speculative, bm25, random or head_tail"
+        "--scorer",
+        default="fused",
+        metavar="NAME",
+        help="fused (default), key_index, speculative, bm25, random, head_tail, or a service's http(s) address",
     )
     parser.add_argument(
         "--draft",
@@ -49,8 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, compress, write. What could not be compressed is written as it is, with the reason on standard error."""
-    from specprefill_agents.cli.pool import CompressorPool
+    from specprefill_agents.cli.jsonl import answer_lines
     from specprefill_agents.config import CompressionConfig
+    from specprefill_agents.serving.pool import CompressorPool
 
     config = CompressionConfig(keep_ratio=args.keep_ratio, scorer=args.scorer, min_tokens=args.min_tokens, target_tokenizer=args.tokenizer)
     with _input(args.file) as stream:
@@ -67,6 +70,8 @@ def _input(file: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _compress_one(text: str, args: argparse.Namespace, pool: CompressorPool) -> None:
+    from specprefill_agents.serving.contract import segment_json, usage_json
+
     result = pool.at(None).compress([Segment(text, args.kind)], args.query)
     (segment,) = result.segments
     if args.json:

@@ -12,12 +12,12 @@ from typing import Any, Literal, TypeAlias
 
 from specprefill_agents.accounting.pricing import PriceTable
 from specprefill_agents.guardrails.arms import arm_of
-from specprefill_agents.guardrails.breaker import CircuitBreaker
 from specprefill_agents.guardrails.drift import DriftAlert, DriftMonitor
 from specprefill_agents.guardrails.kill_switch import VARIABLE, is_killed
 from specprefill_agents.guardrails.overlap import overlap
 from specprefill_agents.guardrails.pay_guard import PayGuard
 from specprefill_agents.guardrails.settings import Guardrails
+from specprefill_agents.scoring.breaker import CircuitBreaker
 from specprefill_agents.types import Span
 
 logger = logging.getLogger("specprefill_agents.guardrails")

@@ -13,6 +13,7 @@ from typing import Any, cast
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.guardrails.checks import check, check_count, check_share, check_switch, check_text, is_number
+from specprefill_agents.scoring.breaker import check_breaker
 from specprefill_agents.types import KeepRatio
 
 SCORERS = ("fused", "key_index", "bm25", "random", "head_tail", "speculative")
@@ -73,9 +74,7 @@ class BreakerSettings:
     cooldown_s: float = 60.0
 
     def __post_init__(self) -> None:
-        check_count("breaker.failures", self.failures, "failures in a row")
-        seconds = self.cooldown_s
-        check("breaker.cooldown_s", seconds, is_number(seconds) and 0 < seconds <= _DAY_S, "seconds > 0, up to 86,400")
+        check_breaker(self.failures, self.cooldown_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from specprefill_agents.draft.capture import HeadCapture
 from specprefill_agents.draft.loading import Draft, load_config, load_draft
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.scoring.presets import HeadPreset, preset_for
+from specprefill_agents.scoring.single_flight import SingleFlight
 from specprefill_agents.scoring.words import content_words
 from specprefill_agents.storage.layered import ScorerCaches
 from specprefill_agents.storage.score_cache import RowStore, content_name
@@ -32,6 +33,7 @@ from specprefill_agents.types import TokenScores
 
 POOL_TOKENS = 13
 WINDOW_TOKENS = 512
+THE_DRAFT = "draft"
 GENERIC_QUERY = "important facts, results, errors and values"
 """Stands in for an empty question."""
 
@@ -40,7 +42,8 @@ class KeyIndexScorer:
     """Scores tokens by attention from the question's content words to stored keys of calibrated heads.
 
     `draft` must hold at least the layers of `preset`. `caches`, when given, keep keys, query vectors and scores across
-    calls and must be bound to `key_index_fingerprint` of the same arguments; the scorer itself has no state.
+    calls and must be bound to `key_index_fingerprint` of the same arguments; the scorer itself has no state. May be shared by
+    threads: the draft reads one text at a time, and a text that several ask for at once is read once.
     `window_tokens` is the length in tokens of one draft pass. Raises `DraftError` for a model whose vectors cannot be
     captured exactly.
     """
@@ -49,6 +52,7 @@ class KeyIndexScorer:
         self._draft = draft
         self._preset = preset
         self._caches = caches
+        self._flights = SingleFlight()
         self._window = window_tokens
         self._prefix = torch.tensor(preset.prefix_ids(draft.tokenizer), dtype=torch.long)
         self._scales = np.array(HeadCapture(draft.model, preset.heads, "query").scales, np.float32)[:, None, None]
@@ -77,20 +81,22 @@ class KeyIndexScorer:
         ]
 
     def _keys(self, name: str, context: str, caches: ScorerCaches) -> tuple[ContextKeys, bool]:
-        found = caches.keys.get(name)
-        if found is not None:
-            return found, True
-        keys = self.read(context)
-        caches.keys.put(name, keys)
-        return keys, False
+        with self._flights.alone(name):
+            found = caches.keys.get(name)
+            if found is not None:
+                return found, True
+            keys = self.read(context)
+            caches.keys.put(name, keys)
+            return keys, False
 
     def _query(self, query: str, caches: ScorerCaches) -> NDArray[np.float32]:
         name = content_name(query)
-        vectors = caches.queries.get(name)
-        if vectors is None:
-            vectors = self.query_vectors(query)
-            caches.queries.put(name, vectors)
-        return vectors
+        with self._flights.alone(f"query:{name}"):
+            vectors = caches.queries.get(name)
+            if vectors is None:
+                vectors = self.query_vectors(query)
+                caches.queries.put(name, vectors)
+            return vectors
 
     def read(self, context: str) -> ContextKeys:
         """Run the draft over `context` in windows and return its quantized keys."""
@@ -114,7 +120,8 @@ class KeyIndexScorer:
         if not len(ids):
             yield np.zeros((len(self._preset.heads), 0, 1), np.float32)
             return
-        with HeadCapture(self._draft.model, self._preset.heads, what) as capture:
+        # Hooks see every pass of the model, so it makes one at a time.
+        with self._flights.alone(THE_DRAFT), HeadCapture(self._draft.model, self._preset.heads, what) as capture:
             for part in torch.from_numpy(ids).split(self._window):
                 yield self._run(capture, part)
 

@@ -16,6 +16,7 @@ from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.fusion import IDENTIFIER_WEIGHT, LEXICAL_WEIGHT, FusionScorer, Member
 from specprefill_agents.scoring.identifiers import IdentifierScorer
 from specprefill_agents.scoring.lexical import LexicalScorer
+from specprefill_agents.scoring.remote import RemoteScorer, is_address
 from specprefill_agents.storage.score_cache import RowStore
 from specprefill_agents.types import TokenScores
 
@@ -89,7 +90,12 @@ def _speculative(draft: str, device: str) -> Scorer:
 
 def make_scorer(config: CompressionConfig, draft: str, device: str, disk: RowStore | None) -> Scorer:
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
-    name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given."""
+    name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given.
+
+    A name that is an http(s) address means the service there. Raises `ScoringError` when that does not answer.
+    """
+    if is_address(config.scorer):
+        return RemoteScorer(config.scorer)
     draft = resolve_draft(draft)
     limits = Limits(*config.unit_chars)
     makers: dict[str, Callable[[], Scorer]] = {

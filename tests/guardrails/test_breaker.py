@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specprefill_agents import ConfigError
-from specprefill_agents.guardrails.breaker import CircuitBreaker
+from specprefill_agents.scoring.breaker import CircuitBreaker
 
 
 class Clock:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from specprefill_agents.guardrails.settings import BreakerSettings
+from specprefill_agents.errors import ConfigError
 
 State: TypeAlias = Literal["closed", "open", "half-open"]
+
+LONGEST_COOLDOWN_S = 86_400
 
 
 class CircuitBreaker:
@@ -21,11 +23,12 @@ class CircuitBreaker:
     Whoever was allowed reports `succeeded` or `failed`. A try of which nothing is heard, because its caller was cancelled, is
     given up after another `cooldown_s`, and another call may try. Reports that arrive late, of calls allowed before it
     opened, change nothing while it is open, and count as the try's while one tries. A `clock` (seconds) that jumps backwards
-    starts the wait anew, at most. Raises `ConfigError` as `BreakerSettings` does.
+    starts the wait anew, at most. Raises `ConfigError` as `check_breaker` does.
     """
 
     def __init__(self, failures: int, cooldown_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = BreakerSettings(failures=failures, cooldown_s=cooldown_s)
+        check_breaker(failures, cooldown_s)
+        self._failures, self._cooldown_s = failures, cooldown_s
         self._clock = clock
         self._lock = threading.Lock()
         self._failed = 0
@@ -54,7 +57,7 @@ class CircuitBreaker:
         with self._lock:
             if self._since is None:
                 self._failed += 1
-            if self._is_tried or (self._since is None and self._failed >= self._settings.failures):
+            if self._is_tried or (self._since is None and self._failed >= self._failures):
                 self._since, self._is_tried = self._clock(), False
 
     @property
@@ -70,4 +73,13 @@ class CircuitBreaker:
         now = self._clock()
         # Else the clock went back, and the old moment might never be reached again.
         self._since = min(self._since, now)
-        return now - self._since >= self._settings.cooldown_s
+        return now - self._since >= self._cooldown_s
+
+
+def check_breaker(failures: int, cooldown_s: float) -> None:
+    """Raise `ConfigError` unless `failures` is an integer >= 1 and `cooldown_s` are seconds in (0, a day]."""
+    if not isinstance(failures, int) or isinstance(failures, bool) or failures < 1:
+        raise ConfigError("breaker.failures", failures, "an integer >= 1 (failures in a row)")
+    is_number = isinstance(cooldown_s, (int, float)) and not isinstance(cooldown_s, bool)
+    if not is_number or not 0 < cooldown_s <= LONGEST_COOLDOWN_S:
+        raise ConfigError("breaker.cooldown_s", cooldown_s, "seconds > 0, up to 86,400")
