@@ -100,7 +100,7 @@ def test_a_request_of_an_agent_stays_within_the_limit_and_extends_the_one_before
 
 def test_a_prompt_of_four_times_the_window_is_answered(tiny_draft: str, lexical: Callable[..., Compressor]) -> None:
     model = ChatLocal(model=tiny_draft, max_tokens=4, device="cpu", dtype="float32")
-    compressor = lexical(keep_ratio=0.9, target_tokenizer=tiny_draft, max_target_tokens=3900)
+    compressor = lexical(keep_ratio=0.9, target_tokenizer=tiny_draft, max_target_tokens=3500)
     messages = conversation(4)
     assert tokens_of(compressor, messages) > 4 * 4096
     with pytest.raises(TargetError, match="reads at most 4095"):
@@ -113,7 +113,7 @@ def test_a_prompt_of_four_times_the_window_is_answered(tiny_draft: str, lexical:
 
 def test_what_must_pass_whole_and_does_not_fit_is_an_error_that_says_so(tiny_draft: str, lexical: Callable[..., Compressor]) -> None:
     model = ChatLocal(model=tiny_draft, max_tokens=4, device="cpu", dtype="float32")
-    compressor = lexical(target_tokenizer=tiny_draft, max_target_tokens=3900)
+    compressor = lexical(target_tokenizer=tiny_draft, max_target_tokens=3500)
     messages = [HumanMessage("ship " * 1000), *conversation(1)[1:]]
     with pytest.raises(TargetError, match=r"reads at most 4095: compress more, or drop messages"):
         ChatSpecPrefill(inner=model, compressor=compressor).invoke(messages)

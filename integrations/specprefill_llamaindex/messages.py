@@ -38,8 +38,6 @@ def rounds(messages: Sequence[ChatMessage], query: str | None = None) -> list[Ro
                 found.output(Slot(index, block, _segment(text, call_id, found.call(call_id or ""), message.additional_kwargs.get("name"))))
         elif message.role == MessageRole.USER:
             found.user(message.content or "")
-        else:
-            found.other(message.content or "")
         action = None
         if message.role in ASSISTANT_ROLES:
             action = action_in(message)
@@ -47,6 +45,8 @@ def rounds(messages: Sequence[ChatMessage], query: str | None = None) -> list[Ro
             found.assistant(calls)
             for call in {} if action else calls.values():
                 found.other(f"{call.tool} {dict(call.arguments)}")
+        if message.role not in TOOL_ROLES and message.role != MessageRole.USER:
+            found.other(message.content or "")
     return found.end()
 
 

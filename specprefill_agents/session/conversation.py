@@ -180,7 +180,8 @@ class Session:
         """The decisions on new segments by themselves."""
         if self.arm == "control":
             return self._compressor.whole(segments, "control arm: runs uncompressed")
-        return self._compressor.compress(segments, query, most_tokens=room)
+        limit = {} if room is None else {"most_tokens": room}
+        return self._compressor.compress(segments, query, **limit)
 
     def _in_context(self, segment: Segment, plain: CompressedSegment, recall: Recall | None, view: View) -> CompressedSegment:
         """The decision on a new segment: `plain`, less what it repeats, and with what is recalled; without `recall` as it is."""
