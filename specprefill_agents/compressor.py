@@ -97,6 +97,7 @@ class Compressor:
         self._lexical = LexicalScorer(self._limits)
         self._second = make_scorer(replace(self.config, scorer=rules.drift.scorer), self.draft, device, disk) if rules else self._lexical
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
+        self.guard.tell(self.audit)
 
     def load(self) -> None:
         """Load the draft now, and not at the first call: for a server that is about to take requests. Blocks until it has read a text.
@@ -161,10 +162,11 @@ class Compressor:
         vars(other).pop("fingerprint", None)
         return other
 
-    def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
+    def compress(self, segments: Sequence[Segment], query: str, *, conversation_id: str | None = None) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
 
-        Everything else comes back unchanged, with the reason. Never raises at run time unless told to.
+        Everything else comes back unchanged, with the reason. `conversation_id` is for a caller that leaves a record of each
+        decision itself: the call's own record names it. Never raises at run time unless told to.
         """
         started = time.perf_counter()
         try:
@@ -173,8 +175,8 @@ class Compressor:
             if self.config.on_error == "raise":
                 raise
             logger.debug("a call failed", exc_info=error)
-            return self.unchanged(segments, query, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS])
-        self._record(result, query, 1000 * (time.perf_counter() - started))
+            return self.unchanged(segments, query, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS], conversation_id=conversation_id)
+        self._record(result, query, 1000 * (time.perf_counter() - started), conversation_id)
         return result
 
     def _compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
@@ -207,7 +209,8 @@ class Compressor:
         for one, compressed in zip(found, choice.segments, strict=True):
             self.keep_original(one.segment.text, compressed)
             done[one.position] = compressed
-        return _result(done, scorer_ms, cached, fallback, choice.note)
+        usage = Usage(0, 0, scorer_ms, cached, fallback, choice.note, cache_misses=len(scores) - cached)
+        return _result(done, usage)
 
     def _choice(self, found: Sequence[Candidate], scores: Sequence[TokenScores], query: str) -> Choice:
         return self._chooser.choose(found, self._priorities([one.segment.text for one in found], scores, query), query)
@@ -272,7 +275,7 @@ class Compressor:
         tokens = [self.counter.count(segment.text) for segment in segments]
         return _all_whole(segments, [sent_whole(s, n, self._why_not(s, n)) for s, n in zip(segments, tokens, strict=True)], reason)
 
-    def unchanged(self, segments: Sequence[Segment], query: str, reason: str) -> CompressionResult:
+    def unchanged(self, segments: Sequence[Segment], query: str, reason: str, *, conversation_id: str | None = None) -> CompressionResult:
         """Every original, because a part failed, and an audit record that says which.
 
         When that was the counter, token counts are unknown and stay zero.
@@ -283,12 +286,14 @@ class Compressor:
         except Exception as error:
             tokens = [0] * len(segments)
             reason = f"{reason}; counting failed: {type(error).__name__}"
-        result = _result([sent_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
-        self._record(result, query, 1000 * (time.perf_counter() - started))
+        whole = [sent_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)]
+        result = _result(whole, Usage(fallback_reason=reason))
+        self._record(result, query, 1000 * (time.perf_counter() - started), conversation_id)
         return result
 
-    def _record(self, result: CompressionResult, query: str, elapsed_ms: float) -> None:
+    def _record(self, result: CompressionResult, query: str, elapsed_ms: float, conversation_id: str | None) -> None:
         fields: dict[str, Any] = {
+            "conversation": conversation_id,
             "fingerprint": self.fingerprint,
             "scorer": self._scorer_name,
             "query_sha256": hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16],
@@ -296,6 +301,8 @@ class Compressor:
             "kept_tokens": result.usage.kept_tokens,
             "scorer_ms": round(result.usage.scorer_ms, 1),
             "elapsed_ms": round(elapsed_ms, 1),
+            "cache_hits": result.usage.cache_hits,
+            "cache_misses": result.usage.cache_misses,
             "fallback_reason": without_quotes(result.usage.fallback_reason),
             **self.guard.audit_fields(),
             "note": result.usage.note,
@@ -318,16 +325,11 @@ def _all_whole(
 ) -> CompressionResult:
     """Every segment unchanged, for its own reason where it has one."""
     done = [sent_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
-    return _result(done, fallback=fallback)
+    return _result(done, Usage(fallback_reason=fallback))
 
 
-def _result(
-    segments: Sequence[CompressedSegment],
-    scorer_ms: float = 0.0,
-    cache_hits: int = 0,
-    fallback: str | None = None,
-    note: str | None = None,
-) -> CompressionResult:
+def _result(segments: Sequence[CompressedSegment], usage: Usage) -> CompressionResult:
+    """The result, with its tokens counted."""
     original = sum(segment.original_tokens for segment in segments)
     kept = sum(segment.kept_tokens for segment in segments)
-    return CompressionResult(tuple(segments), Usage(original, kept, scorer_ms, cache_hits, fallback, note))
+    return CompressionResult(tuple(segments), replace(usage, original_tokens=original, kept_tokens=kept))

@@ -110,7 +110,8 @@ class Session:
                 raise
             view.cut(begun[0])
             self._decisions.forget_after(begun[1])
-            whole = self._compressor.unchanged(turn.segments, turn.query, f"a session step failed: {_cause(error)}")
+            reason = f"a session step failed: {_cause(error)}"
+            whole = self._compressor.unchanged(turn.segments, turn.query, reason, conversation_id=self.conversation_id)
             result = replace(whole, segments=self._frozen(view, turn, whole.segments))
         new = self._decisions.made_after(begun[1])
         elapsed_ms = 1000 * (time.perf_counter() - started)
@@ -154,7 +155,7 @@ class Session:
         """The decisions on new segments by themselves."""
         if self.arm == "control":
             return self._compressor.whole(segments, "control arm: runs uncompressed")
-        return self._compressor.compress(segments, query)
+        return self._compressor.compress(segments, query, conversation_id=self.conversation_id)
 
     def _in_context(self, segment: Segment, plain: CompressedSegment, recall: Recall | None, view: View) -> CompressedSegment:
         """The decision on a new segment: `plain`, less what it repeats, and with what is recalled; without `recall` as it is."""
