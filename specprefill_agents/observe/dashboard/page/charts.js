@@ -77,7 +77,7 @@ function drawDifference(found) {
     said.append(`${found.treated || "no arm"} against ${found.control || "no arm"}: a cost is unknown.`);
     return said;
   }
-  const relative = found.share === null ? "" : ` (${found.share < 0 ? "−" : "+"}${percentage.format(Math.abs(found.share))})`;
+  const relative = found.share === null ? "" : ` (${percentage.format(Math.abs(found.share))})`;
   const is = found.usd < 0 ? "less" : "more";
   said.append(make("strong", {}, `${found.treated || "no arm"} costs ${dollars(Math.abs(found.usd))}${relative} ${is}`), ` a conversation than ${found.control || "no arm"}. `);
   if (!found.interval) {
