@@ -63,12 +63,12 @@ def test_an_arm_that_runs_uncompressed_is_counted_as_sent_whole() -> None:
     assert scraped.value("specprefill_scorer_seconds_count") == 0
 
 
-def test_what_the_scorer_had_read_before_is_a_hit(tiny_draft: str) -> None:
+def test_what_the_scorer_had_read_before_is_a_hit(embedded_draft: str) -> None:
     scraped = Scraped()
     config = CompressionConfig.from_dict(SETTINGS | {"scorer": "key_index"})
-    made = scraped.compressor(draft=tiny_draft, config=config)
+    made = scraped.compressor(draft=embedded_draft, config=config)
     for query in ("entry 7", "entry 8", "entry 9"):
-        made.compress([Segment(RECORDS)], query)
+        made.compress([Segment(RECORDS[:600])], query)
     found = {result: scraped.value("specprefill_cache_requests_total", result=result) for result in ("hit", "miss")}
     assert found == {"hit": 2, "miss": 1}
 
