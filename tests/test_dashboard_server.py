@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,10 @@ def test_the_heat_map_shows_the_recorded_decision(server: DashboardServer, files
     assert "".join(parsed.units) == RECORDS
     record = next(row for row in map(json.loads, files[1].read_text().splitlines()) if row["event"] == "decision")
     data = json.loads(next(text for text in parsed.raw["script"] if text.startswith("{")))
-    starts = [0]
-    for text in parsed.units:
+    units, starts = list(filter(None, parsed.units)), [0]
+    for text in units:
         starts.append(starts[-1] + len(text))
-    kept = [any(start <= at and end <= stop for start, stop in record["spans"]) for at, end in zip(starts, starts[1:], strict=False)]
+    kept = [any(start <= at and end <= stop for start, stop in record["spans"]) for at, end in pairwise(starts)]
     assert data["decided"] == [int(one) for one in kept]
     assert 0 < sum(kept) < len(kept)
 

@@ -102,7 +102,6 @@ class DashboardServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: DashboardServer
-    protocol_version = "HTTP/1.1"
     timeout = 60
 
     def do_GET(self) -> None:
