@@ -9,9 +9,11 @@ import copy
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -49,8 +51,23 @@ logger = logging.getLogger(__name__)
 
 NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 
+_conversation: ContextVar[str | None] = ContextVar("specprefill_conversation", default=None)
+
 MAX_REASON_CHARS = 200
 """Longest error text that goes into results and audit records."""
+
+
+@contextmanager
+def recorded_in(conversation_id: str) -> Iterator[None]:
+    """Within it, records of calls name a conversation: for whoever leaves a record of each decision besides.
+
+    Not an argument of `compress`, which others override with the arguments it has.
+    """
+    token = _conversation.set(conversation_id)
+    try:
+        yield
+    finally:
+        _conversation.reset(token)
 
 
 class Compressor:
@@ -162,11 +179,10 @@ class Compressor:
         vars(other).pop("fingerprint", None)
         return other
 
-    def compress(self, segments: Sequence[Segment], query: str, *, conversation_id: str | None = None) -> CompressionResult:
+    def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
         """Compress the candidates among `segments` together, for one budget of `keep_ratio` of their tokens.
 
-        Everything else comes back unchanged, with the reason. `conversation_id` is for a caller that leaves a record of each
-        decision itself: the call's own record names it. Never raises at run time unless told to.
+        Everything else comes back unchanged, with the reason. Never raises at run time unless told to.
         """
         started = time.perf_counter()
         try:
@@ -175,8 +191,8 @@ class Compressor:
             if self.config.on_error == "raise":
                 raise
             logger.debug("a call failed", exc_info=error)
-            return self.unchanged(segments, query, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS], conversation_id=conversation_id)
-        self._record(result, query, 1000 * (time.perf_counter() - started), conversation_id)
+            return self.unchanged(segments, query, f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS])
+        self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
     def _compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
@@ -275,7 +291,7 @@ class Compressor:
         tokens = [self.counter.count(segment.text) for segment in segments]
         return _all_whole(segments, [sent_whole(s, n, self._why_not(s, n)) for s, n in zip(segments, tokens, strict=True)], reason)
 
-    def unchanged(self, segments: Sequence[Segment], query: str, reason: str, *, conversation_id: str | None = None) -> CompressionResult:
+    def unchanged(self, segments: Sequence[Segment], query: str, reason: str) -> CompressionResult:
         """Every original, because a part failed, and an audit record that says which.
 
         When that was the counter, token counts are unknown and stay zero.
@@ -288,12 +304,12 @@ class Compressor:
             reason = f"{reason}; counting failed: {type(error).__name__}"
         whole = [sent_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)]
         result = _result(whole, Usage(fallback_reason=reason))
-        self._record(result, query, 1000 * (time.perf_counter() - started), conversation_id)
+        self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
-    def _record(self, result: CompressionResult, query: str, elapsed_ms: float, conversation_id: str | None) -> None:
+    def _record(self, result: CompressionResult, query: str, elapsed_ms: float) -> None:
         fields: dict[str, Any] = {
-            "conversation": conversation_id,
+            "conversation": _conversation.get(),
             "fingerprint": self.fingerprint,
             "scorer": self._scorer_name,
             "query_sha256": hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16],
