@@ -44,7 +44,8 @@ class CompressionEndEvent(BaseEvent):
 
     Of `texts` that may be cut, `compressed` were; `dropped` of those offered do not go on at all. `original_tokens` and
     `kept_tokens` are target tokens of the texts that may be cut, gap marks included; `ratio` is the share kept, 1 where
-    there was nothing. `cache_hits` counts texts that the scorer knew, `cache_misses` those it read. `scorer_ms` and `elapsed_ms` are wall time.
+    there was nothing. `cache_hits` counts texts that the scorer knew, `cache_misses` those it read. `scorer_ms` and
+    `elapsed_ms` are wall time.
     `fallback_reason` says what failed and what was done instead, without quoting any text; None when all went as
     configured. `conversation_id` names a model's conversation; "" where there is none.
     """
