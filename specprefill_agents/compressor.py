@@ -9,9 +9,11 @@ import copy
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -49,8 +51,23 @@ logger = logging.getLogger(__name__)
 
 NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 
+_conversation: ContextVar[str | None] = ContextVar("specprefill_conversation", default=None)
+
 MAX_REASON_CHARS = 200
 """Longest error text that goes into results and audit records."""
+
+
+@contextmanager
+def recorded_in(conversation_id: str) -> Iterator[None]:
+    """Within it, records of calls name a conversation: for whoever leaves a record of each decision besides.
+
+    Not an argument of `compress`, which others override with the arguments it has.
+    """
+    token = _conversation.set(conversation_id)
+    try:
+        yield
+    finally:
+        _conversation.reset(token)
 
 
 class Compressor:
@@ -97,6 +114,7 @@ class Compressor:
         self._lexical = LexicalScorer(self._limits)
         self._second = make_scorer(replace(self.config, scorer=rules.drift.scorer), self.draft, device, disk) if rules else self._lexical
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
+        self.guard.tell(self.audit)
 
     def load(self) -> None:
         """Load the draft now, and not at the first call: for a server that is about to take requests. Blocks until it has read a text.
@@ -217,7 +235,8 @@ class Compressor:
         for one, compressed in zip(found, choice.segments, strict=True):
             self.keep_original(one.segment.text, compressed)
             done[one.position] = compressed
-        return _result(done, scorer_ms, cached, fallback, choice.note)
+        usage = Usage(0, 0, scorer_ms, cached, fallback, choice.note, cache_misses=len(scores) - cached)
+        return _result(done, usage)
 
     def _choice(self, found: Sequence[Candidate], scores: Sequence[TokenScores], query: str, room: int | None) -> Choice:
         return self._chooser.choose(found, self._priorities([one.segment.text for one in found], scores, query), query, room)
@@ -293,12 +312,14 @@ class Compressor:
         except Exception as error:
             tokens = [0] * len(segments)
             reason = f"{reason}; counting failed: {type(error).__name__}"
-        result = _result([sent_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)], fallback=reason)
+        whole = [sent_whole(s, n, reason, "passthrough") for s, n in zip(segments, tokens, strict=True)]
+        result = _result(whole, Usage(fallback_reason=reason))
         self._record(result, query, 1000 * (time.perf_counter() - started))
         return result
 
     def _record(self, result: CompressionResult, query: str, elapsed_ms: float) -> None:
         fields: dict[str, Any] = {
+            "conversation": _conversation.get(),
             "fingerprint": self.fingerprint,
             "scorer": self._scorer_name,
             "query_sha256": hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:16],
@@ -306,6 +327,8 @@ class Compressor:
             "kept_tokens": result.usage.kept_tokens,
             "scorer_ms": round(result.usage.scorer_ms, 1),
             "elapsed_ms": round(elapsed_ms, 1),
+            "cache_hits": result.usage.cache_hits,
+            "cache_misses": result.usage.cache_misses,
             "fallback_reason": without_quotes(result.usage.fallback_reason),
             **self.guard.audit_fields(),
             "note": result.usage.note,
@@ -328,16 +351,11 @@ def _all_whole(
 ) -> CompressionResult:
     """Every segment unchanged, for its own reason where it has one."""
     done = [sent_whole(s, w.original_tokens, w.reason or reason, w.outcome) for s, w in zip(segments, whole, strict=True)]
-    return _result(done, fallback=fallback)
+    return _result(done, Usage(fallback_reason=fallback))
 
 
-def _result(
-    segments: Sequence[CompressedSegment],
-    scorer_ms: float = 0.0,
-    cache_hits: int = 0,
-    fallback: str | None = None,
-    note: str | None = None,
-) -> CompressionResult:
+def _result(segments: Sequence[CompressedSegment], usage: Usage) -> CompressionResult:
+    """The result, with its tokens counted."""
     original = sum(segment.original_tokens for segment in segments)
     kept = sum(segment.kept_tokens for segment in segments)
-    return CompressionResult(tuple(segments), Usage(original, kept, scorer_ms, cache_hits, fallback, note))
+    return CompressionResult(tuple(segments), replace(usage, original_tokens=original, kept_tokens=kept))

@@ -135,6 +135,8 @@ class CompressedSegment:
 class Usage:
     """Cost and effect of one call. `*_tokens` in target tokens, `scorer_ms` in milliseconds of wall time.
 
+    Of the texts scored, `cache_hits` were not read again, `cache_misses` were; a scorer that keeps nothing reads all of them.
+
     `fallback_reason` is None when scoring went as configured, otherwise what failed and what was done instead. `note`
     says what a caller should know of a result that is as configured, such as a question that no part of a text answers.
     """
@@ -145,6 +147,7 @@ class Usage:
     cache_hits: int = 0
     fallback_reason: str | None = None
     note: str | None = None
+    cache_misses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,25 +80,42 @@ class Browser:
         return answer["result"].get("value")
 
     def press(self, key: str) -> None:
-        codes = {"Tab": 9, "PageDown": 34, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40}
+        codes = {
+            "Tab": 9,
+            "Enter": 13,
+            "Escape": 27,
+            "PageDown": 34,
+            "End": 35,
+            "Home": 36,
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes.get(key, ord(key[0].upper())))
 
-    def show(self, page: Path, address: str = "", *, width: int = 1280, dark: bool = False) -> None:
-        """Open a page and wait until its script has run."""
+    def show(self, page: Path | str, address: str = "", *, width: int = 1280, dark: bool = False) -> None:
+        """Open a page, a file or a URL, and wait until its script has run."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.send("Page.navigate", url="about:blank")
         self.events.clear()
-        self.send("Page.navigate", url=page.as_uri() + address)
+        self.send("Page.navigate", url=(page if isinstance(page, str) else page.as_uri()) + address)
         while not self.evaluate("document.documentElement?.dataset.ready === 'yes'"):
             pass
 
-    def complaints(self) -> list[dict[str, Any]]:
-        """Everything the page logged, threw or asked the network for since it was shown."""
+    def complaints(self, own: str | None = None) -> list[dict[str, Any]]:
+        """Everything the page logged, threw or asked the network for since it was shown; of its `own` server it may ask."""
         return [
             event
             for event in self.events
             if event.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
-            or (event.get("method") == "Network.requestWillBeSent" and event["params"]["type"] != "Document")
+            or (event.get("method") == "Network.requestWillBeSent" and not _is_due(event["params"], own))
         ]
+
+
+def _is_due(asked: dict[str, Any], own: str | None) -> bool:
+    if own is None:
+        return bool(asked["type"] == "Document")
+    url: str = asked["request"]["url"]
+    return url.startswith((own, "data:"))

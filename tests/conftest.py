@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from hypothesis import settings
 from benchmarks.made.draft import write_tiny_draft
 from specprefill_agents import CompressionConfig, Compressor
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, pulled_directory
+from tests.chromium import Browser
 from tests.prefix_watch import MARKER, verdict, watching
 
 # `--hypothesis-profile=thorough` is for runs by hand (`tests/invariants.py` makes more of it); no profile has a deadline, since
@@ -64,6 +66,17 @@ def embedded_draft() -> str:
     assert manifest.is_file(), f"run: specprefill models pull {DEFAULT_DRAFT}"
     assert json.loads(manifest.read_text(encoding="utf-8"))["name"] == DEFAULT_DRAFT
     return DEFAULT_DRAFT
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium; tests of pages in it are skipped where none is installed."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    opened = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from specprefill_agents import CompressionConfig, Compressor, Originals, ScoringError, Segment, Session
 from specprefill_agents.draft.registry import MANIFEST, known_revision, pulled_directory
 from specprefill_agents.guardrails.settings import AbSettings, Guardrails
-from specprefill_agents.observe.audit import JsonlAudit, LoggingAudit, SafeAudit, without_quotes
+from specprefill_agents.observe.audit import Audits, JsonlAudit, LoggingAudit, SafeAudit, without_quotes
 from specprefill_agents.observe.audit_file import Record, read_audit
 from specprefill_agents.session.recompacting import CacheState
 from tests.audited import RECORDS, SETTINGS, WORDS, Broken, audited, conversation
@@ -256,3 +256,43 @@ def test_decisions_made_to_rewrite_history_are_recorded_only_where_it_is_rewritt
     assert first["decision"] == second["decision"]
     assert first["sent_sha256"] != second["sent_sha256"]
     assert second["model_id"] == "deepseek-chat"
+
+
+class Failing:
+    def record(self, event: str, fields: Mapping[str, Any]) -> None:
+        raise OSError("the disk is full")
+
+
+def test_several_logs_get_each_record_and_one_that_fails_stops_none(caplog: pytest.LogCaptureFixture) -> None:
+    first, last = Kept(), Kept()
+    conversation(kept_by(Audits(first, Failing(), last)))
+    assert first.rows == last.rows != []
+    assert caplog.text.count("audit record lost (the disk is full)") == len(first.rows)
+
+
+def test_texts_go_only_to_those_logs_that_ask_for_them() -> None:
+    quiet, loud = Kept(), Kept(include_text=True)
+    made = kept_by(Audits(quiet, loud))
+    made.session("c").step([Segment(RECORDS, id="call-1")], "zebra")
+    assert [one["text"] for one in loud.decisions] == [RECORDS]
+    assert [word for word in WORDS if word in json.dumps(quiet.rows)] == []
+    assert [one["text_sha256"] for one in quiet.decisions] == [sha256(RECORDS)]
+
+
+def test_of_a_failure_logs_without_text_hear_no_quotes_beside_one_with_text() -> None:
+    quiet, loud = Kept(), Kept(include_text=True)
+    made = Compressor(config=CompressionConfig.from_dict(SETTINGS), scorer=Broken(), audit=Audits(quiet, loud), cache="memory")
+    made.session("c").step([Segment(RECORDS)], "zebra")
+    assert "Record 0" in json.dumps(loud.rows)
+    assert "Record 0" not in json.dumps(quiet.rows)
+    assert [one["fallback_reason"] for one in quiet.decisions] == ["RuntimeError"]
+
+
+def test_the_record_of_a_call_names_its_conversation_and_what_was_read_anew() -> None:
+    log = Kept()
+    made = kept_by(log)
+    made.session("conversation-9").step([Segment(RECORDS)], "zebra")
+    made.compress([Segment(RECORDS)], "zebra")
+    calls = [fields for event, fields in log.rows if event == "compress"]
+    assert [one["conversation"] for one in calls] == ["conversation-9", None]
+    assert [(one["cache_hits"], one["cache_misses"]) for one in calls] == [(0, 1), (0, 1)]

@@ -6,8 +6,7 @@ Skipped where no Chromium is installed; what needs no browser is tested in `test
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,6 @@ from specprefill_agents.observe.explain import Explanation
 from specprefill_agents.observe.explain_page import render_page
 from tests.chromium import Browser
 from tests.explained_pages import ATTACK, CHOOSE_ALL, LINES, LOG, explained, random_cases, select_script
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed")
-    opened = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

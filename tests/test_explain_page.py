@@ -129,7 +129,7 @@ def test_columns_agree_in_length_and_lines_are_counted_from_one() -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_heat_is_ordered_by_lightness_and_text_stays_readable_on_it(theme: str) -> None:
-    style = (files("specprefill_agents.observe") / "page" / "page.css").read_text(encoding="utf-8")
+    style = (files("specprefill_agents.observe") / "page" / "base.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", style.split("prefers-color-scheme: dark", 1)[theme == "dark"].split("* {")[0]))
     ramp = [_luminance(colours[f"h{level}"]) for level in range(8)]
     assert ramp == sorted(ramp, reverse=theme == "light")

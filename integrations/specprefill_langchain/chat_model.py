@@ -53,7 +53,7 @@ class ChatSpecPrefill(BaseChatModel):
     would cut the same texts before. In asynchronous calls the draft works in one thread of this instance.
 
     Answers carry, under `response_metadata["specprefill"]`, the `original_tokens` and `kept_tokens` of all tool outputs, the
-    `scorer_ms` and `cache_hits` of what was new, `fallback_reason` and `note`; a stream carries them on its last chunk. The
+    `scorer_ms`, `cache_hits` and `cache_misses` of what was new, `fallback_reason` and `note`; a stream carries them on its last chunk. The
     same goes out as the custom event `specprefill` of the run around each call, where there is one.
 
     Around a ChatDeepSeek it also sends the `reasoning_content` of turns that called tools back as it was received. DeepSeek

@@ -1,4 +1,4 @@
-"""What compressing did and cost, on the answer: under `response_metadata["specprefill"]`, and as a custom event of the run."""
+"""What compressing did and cost: on the answer, under `response_metadata["specprefill"]`, as a custom event, in the run's metadata."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_cu
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
+from langsmith.run_helpers import get_current_run_tree
 
 from specprefill_agents.types import Usage
 
@@ -68,6 +69,13 @@ async def atell(figures: Mapping[str, Any], config: RunnableConfig) -> None:
     """As `tell`."""
     if _is_within_run(config):
         await adispatch_custom_event(KEY, dict(figures), config=config)
+
+
+def note_in_trace(figures: Mapping[str, Any]) -> None:
+    """Add the figures to the metadata of the LangSmith run in progress, where there is one."""
+    run = get_current_run_tree()
+    if run is not None:
+        run.add_metadata({KEY: dict(figures)})
 
 
 def _is_within_run(config: RunnableConfig) -> bool:

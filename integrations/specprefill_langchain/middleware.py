@@ -26,6 +26,7 @@ from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
+from specprefill_langchain.figures import figures_of, note_in_trace
 from specprefill_langchain.metering import Metered, meter_for
 from specprefill_langchain.parts import head_parts
 from specprefill_langchain.reasoning import sending_reasoning
@@ -60,6 +61,9 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
     `ledger` is told after every call what it cost: a `LedgerFile`, a function of a conversation and its new step, or a
     `Meter` where the prices or the model's name must be given. Neither stops an agent: what fails is recorded, not passed
     on.
+
+    Where LangSmith traces the agent, the run of this hook around each model call has the step's figures
+    under `specprefill` in its metadata.
 
     Let it stand last in `middleware`: the last one sees what is sent. Before `ContextEditingMiddleware` it would refer to outputs
     that are cleared after it, and before one that adds tools or changes the prompt its reports and ledger would miss those.
@@ -157,6 +161,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         originals = reads_originals(request.model)
         step = compress_step(self.compressor, replay, request.messages, with_originals=originals, head=head)
         step = replace(step, conversation_id=place.id)
+        note_in_trace(figures_of(step.result.usage))
         if self._meter:
             step = self._looked_at(_placed(step, request, place, session))
         data = session.to_dict()

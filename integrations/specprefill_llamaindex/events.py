@@ -44,7 +44,8 @@ class CompressionEndEvent(BaseEvent):
 
     Of `texts` that may be cut, `compressed` were; `dropped` of those offered do not go on at all. `original_tokens` and
     `kept_tokens` are target tokens of the texts that may be cut, gap marks included; `ratio` is the share kept, 1 where
-    there was nothing. `cache_hits` counts texts that the scorer knew. `scorer_ms` and `elapsed_ms` are wall time.
+    there was nothing. `cache_hits` counts texts that the scorer knew, `cache_misses` those it read. `scorer_ms` and
+    `elapsed_ms` are wall time.
     `fallback_reason` says what failed and what was done instead, without quoting any text; None when all went as
     configured. `conversation_id` names a model's conversation; "" where there is none.
     """
@@ -56,6 +57,7 @@ class CompressionEndEvent(BaseEvent):
     kept_tokens: int
     ratio: float
     cache_hits: int
+    cache_misses: int
     scorer_ms: float
     elapsed_ms: float
     fallback_reason: str | None = None
@@ -89,6 +91,7 @@ class CompressionEndEvent(BaseEvent):
             kept_tokens=kept,
             ratio=kept / original if original else 1.0,
             cache_hits=sum(usage.cache_hits for usage in usages),
+            cache_misses=sum(usage.cache_misses for usage in usages),
             scorer_ms=sum(usage.scorer_ms for usage in usages),
             elapsed_ms=elapsed_ms,
             fallback_reason=without_quotes(next(filter(None, reasons), None)),

@@ -71,7 +71,7 @@ class SpecPrefillLLM(FunctionCallingLLM):
     outputs are errors.
 
     Answers carry under `additional_kwargs["specprefill"]` the `original_tokens` and `kept_tokens` of all tool outputs, the
-    `scorer_ms` and `cache_hits` of what was new, `fallback_reason` and `note`; so does every part of a stream. Agents pass
+    `scorer_ms`, `cache_hits` and `cache_misses` of what was new, `fallback_reason` and `note`; so does every part of a stream. Agents pass
     that on to nobody: the same goes out as a `CompressionEndEvent`, and to `on_step` with the messages; both before the call.
     `ledger`, a `LedgerFile`, a `Meter` or a function, is told after each what it cost, by the usage in the answer's `raw`;
     not of structured predictions, whose usage LlamaIndex keeps to itself, nor of a stream that is left before its end.

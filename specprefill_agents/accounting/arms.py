@@ -10,6 +10,8 @@ from typing import Literal
 from specprefill_agents.accounting.ledger import Conversation, Ledger, Totals, total
 from specprefill_agents.errors import ConfigError
 
+CONTROL = "control"
+"""What guardrails call the arm that runs uncompressed."""
 _Z95 = 1.959964
 
 
@@ -93,6 +95,17 @@ def difference(arms: Arms, treated: str, control: str) -> Difference | None:
         margin = _Z95 * sqrt(sum(variance(arm.known_costs) / len(arm.known_costs) for arm in (one, other)))
         interval = (gap - margin, gap + margin)
     return Difference(gap, gap / other.mean_usd if other.mean_usd else None, interval)
+
+
+def control_of(arms: Arms) -> str | None:
+    """The arm that the others are held against: the one named `CONTROL`, else the only one uncompressed; None without any.
+
+    An agent that has a tool to expand gaps describes it in the control arm too, so not even there is what was sent the same
+    as without this library.
+    """
+    plain = [arm.name for arm in arms.arms if not arm.totals.scorer_ms and arm.totals.sent.tokens == arm.totals.plain.tokens]
+    named = [arm.name for arm in arms.arms if arm.name == CONTROL]
+    return named[0] if named else plain[0] if len(plain) == 1 else None
 
 
 def _billed_usd(totals: Totals) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from specprefill_agents.accounting.amounts import Amount
-from specprefill_agents.accounting.arms import Arm, Arms, arms_of, difference
+from specprefill_agents.accounting.arms import Arms, arms_of, control_of, difference
 from specprefill_agents.accounting.ledger import Ledger, Step, Totals
 
 By: TypeAlias = Literal["conversation", "step", "arm"]
@@ -140,21 +140,14 @@ def _balance(totals: Totals) -> str:
 
 
 def _differences(arms: Arms) -> Iterator[str]:
-    """Every arm against the one in which nothing was compressed, where there is exactly one."""
-    controls = [arm for arm in arms.arms if _is_uncompressed(arm)]
-    if len(controls) != 1:
-        return
+    """Every arm against the one in which nothing was compressed, where it is known which that is."""
+    control = control_of(arms)
     for arm in arms.arms:
-        found = difference(arms, arm.name, controls[0].name) if arm is not controls[0] else None
+        found = None if control in (None, arm.name) else difference(arms, arm.name, str(control))
         if found is not None:
             share = "" if found.share is None else f" ({found.share:+.0%})"
             low_high = "" if found.interval_usd is None else "; 95 % interval {:+.6f} to {:+.6f}".format(*found.interval_usd)
-            yield f"A conversation in {arm.name!r} costs {found.usd:+.6f} USD{share} against {controls[0].name!r}, {arms.basis}{low_high}."
-
-
-def _is_uncompressed(arm: Arm) -> bool:
-    totals = arm.totals
-    return not totals.scorer_ms and totals.sent.tokens == totals.plain.tokens
+            yield f"A conversation in {arm.name!r} costs {found.usd:+.6f} USD{share} against {control!r}, {arms.basis}{low_high}."
 
 
 def usd(value: float | None) -> str:

@@ -26,6 +26,7 @@ VERBS = {
     "cache": "look after the cache of scores and the originals",
     "guardrails": "check a file of guardrails, and show what it comes to",
     "ledger": "show what model calls cost, with and without compression",
+    "dashboard": "watch what compression saves and drops, on a local page",
     "audit": "show what was decided, and prove that the same bytes come of it",
     "doctor": "say what is installed, and what to type to mend what is not",
 }

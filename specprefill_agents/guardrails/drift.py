@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import fsum
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+from weakref import WeakSet
 
 from specprefill_agents.guardrails.checks import is_number
 from specprefill_agents.guardrails.sampling import is_chosen
 from specprefill_agents.guardrails.settings import Guardrails
+from specprefill_agents.observe.audit import SafeAudit
 
 logger = logging.getLogger("specprefill_agents.guardrails")
 
@@ -36,6 +38,17 @@ class DriftAlert:
     samples: int
     guardrails_id: str
     guardrails_version: int | str
+
+    def audit_fields(self) -> dict[str, Any]:
+        """What an audit record holds of it; plain JSON types."""
+        return {
+            "measure": self.measure,
+            "mean": round(self.mean, 4),
+            "floor": self.floor,
+            "samples": self.samples,
+            "guardrails_id": self.guardrails_id,
+            "guardrails_version": self.guardrails_version,
+        }
 
     def __str__(self) -> str:
         under = f"guardrails {self.guardrails_id}, version {self.guardrails_version}"
@@ -80,7 +93,8 @@ class _Rolling:
 class DriftMonitor:
     """Rolling means of what is observed, over `settings.drift.window` samples; one alert for each crossing of a floor downwards.
 
-    An alert is a warning of the `specprefill_agents.guardrails` logger, a call of `on_alert`, and a counter. It is armed again
+    An alert is a warning of the `specprefill_agents.guardrails` logger, a record "drift" in the audit logs of those who share the
+    monitor, a call of `on_alert`, and a counter. It is armed again
     when the mean is back at the floor. `on_alert` runs in the thread that observed; when it raises, that is logged and stops
     nothing. May be shared by threads.
     """
@@ -90,6 +104,7 @@ class DriftMonitor:
         self._on_alert = on_alert
         self._lock = threading.Lock()
         self._refused = 0
+        self._audits: WeakSet[SafeAudit] = WeakSet()
         drift = settings.drift
         floors: dict[Measure, float | None] = {
             "overlap": drift.overlap_floor,
@@ -97,6 +112,11 @@ class DriftMonitor:
             "acceptance": drift.acceptance_floor,
         }
         self._rolling = {measure: _Rolling(measure, floor, settings) for measure, floor in floors.items()}
+
+    def tell(self, audit: SafeAudit) -> None:
+        """Leave a record of each alert in `audit`, for as long as somebody else holds it."""
+        with self._lock:
+            self._audits.add(audit)
 
     def is_sampled(self, *parts: str) -> bool:
         """Whether the step that `parts` name (such as a conversation and a content hash) is in the share to be measured."""
@@ -134,6 +154,10 @@ class DriftMonitor:
 
     def _tell(self, alert: DriftAlert) -> None:
         logger.warning("%s", alert)
+        with self._lock:
+            audits = list(self._audits)
+        for audit in audits:
+            audit.record("drift", alert.audit_fields())
         if self._on_alert:
             try:
                 self._on_alert(alert)

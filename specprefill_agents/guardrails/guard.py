@@ -17,6 +17,7 @@ from specprefill_agents.guardrails.kill_switch import VARIABLE, is_killed
 from specprefill_agents.guardrails.overlap import overlap
 from specprefill_agents.guardrails.pay_guard import PayGuard
 from specprefill_agents.guardrails.settings import Guardrails
+from specprefill_agents.observe.audit import SafeAudit
 from specprefill_agents.scoring.breaker import CircuitBreaker
 from specprefill_agents.types import Span
 
@@ -75,6 +76,11 @@ class Guard:
     def audit_fields(self) -> dict[str, Any]:
         """What every record of a decision holds of the guardrails; plain JSON types."""
         return self.guardrails.audit_fields() if self.guardrails else {}
+
+    def tell(self, audit: SafeAudit) -> None:
+        """Leave a record of each drift alert in `audit`, for as long as somebody else holds it."""
+        if self.drift:
+            self.drift.tell(audit)
 
     def why_not(self, tokens: int, expected_kept_tokens: int, key: str) -> Refusal | None:
         """Why candidates of so many target `tokens` are not scored now; None when they may be, and are to be at once.

@@ -16,6 +16,8 @@ logger = logging.getLogger("specprefill_agents.audit")
 
 SETTINGS = "settings"
 """The field with a whole configuration, whose fingerprint is in the field `config`."""
+EXTRA = "specprefill"
+"""The attribute of a log record that holds an audit record as it is, for formatters."""
 TEXT_FIELDS = frozenset({"text", "query", "call", "repeat", "recalled"})
 """Fields that hold text of the conversation, or may."""
 MAX_BYTES = 2**26
@@ -43,7 +45,8 @@ class LoggingAudit:
         has_failed = event != "decision" and fields.get("fallback_reason")  # of a decision, the call's own record says so
         level = logging.WARNING if has_failed else logging.DEBUG
         if logger.isEnabledFor(level):
-            logger.log(level, "%s %s", event, _json({name: value for name, value in fields.items() if name != SETTINGS}))
+            shown = {name: value for name, value in fields.items() if name != SETTINGS}
+            logger.log(level, "%s %s", event, _json(shown), extra={EXTRA: {"event": event, **shown}})
 
 
 class JsonlAudit:
@@ -89,6 +92,23 @@ class SafeAudit:
             _lost(event, fields, error)
 
 
+class Audits:
+    """Hands each record to several logs, such as a file and telemetry. One that fails stops none of the others.
+
+    Texts go only to those of them that ask for texts.
+    """
+
+    def __init__(self, *logs: AuditLog) -> None:
+        self._logs = [SafeAudit(log) for log in logs]
+        self.include_text = any(log.include_text for log in self._logs)
+
+    def record(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Keep one record in each log; never raises."""
+        without = _without_text(fields) if self.include_text else fields
+        for log in self._logs:
+            log.record(event, fields if log.include_text else without)
+
+
 class SilentAudit:
     """Keeps no records: for callers that say themselves what happened, such as the command line."""
 
@@ -103,6 +123,12 @@ def without_quotes(reason: str | None) -> str | None:
     """
     name, is_said, _ = (reason or "").partition(": ")
     return name if is_said and name.isidentifier() and name not in _OWN_ERRORS else reason
+
+
+def _without_text(fields: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in fields.items() if name not in TEXT_FIELDS}
+    quoting = [name for name in ("reason", "fallback_reason") if isinstance(kept.get(name), str)]
+    return {**kept, **{name: without_quotes(kept[name]) for name in quoting}}
 
 
 def _json(row: Mapping[str, Any]) -> str:

@@ -31,9 +31,9 @@ def render_page(explanation: Explanation) -> str:
         from markupsafe import Markup
     except ModuleNotFoundError as error:
         raise missing_extra("The heat-map page", "cli") from error
-    style, script = _asset("page.css"), _script()
+    style, script = asset("base.css") + asset("page.css"), _script()
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(_asset("page.html.j2")).render(
+    return environment.from_string(asset("page.html.j2")).render(
         policy=content_policy(style, script),
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704
@@ -136,11 +136,12 @@ def _legend() -> list[dict[str, Any]]:
 
 
 def _script() -> str:
-    parts = "\n".join(_asset(name) for name in _SCRIPTS)
+    parts = "\n".join(asset(name) for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}\nstart();\n}})();\n'
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the page's, such as `base.css`, which other pages share."""
     return (files("specprefill_agents.observe") / "page" / name).read_text(encoding="utf-8")
 
 

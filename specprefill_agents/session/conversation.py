@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from specprefill_agents.compressor import Compressor
+from specprefill_agents.compressor import Compressor, recorded_in
 from specprefill_agents.errors import ConfigError, SpecPrefillError
 from specprefill_agents.observe.decisions import Occasion
 from specprefill_agents.session.auditing import leave_records
@@ -126,7 +126,9 @@ class Session:
                 raise
             view.cut(begun[0])
             self._decisions.forget_after(begun[1])
-            whole = self._compressor.unchanged(turn.segments, turn.query, f"a session step failed: {_cause(error)}")
+            reason = f"a session step failed: {_cause(error)}"
+            with recorded_in(self.conversation_id):
+                whole = self._compressor.unchanged(turn.segments, turn.query, reason)
             result = replace(whole, segments=self._frozen(view, turn, whole.segments))
         new = self._decisions.made_after(begun[1])
         elapsed_ms = 1000 * (time.perf_counter() - started)
@@ -181,7 +183,8 @@ class Session:
         if self.arm == "control":
             return self._compressor.whole(segments, "control arm: runs uncompressed")
         limit = {} if room is None else {"most_tokens": room}
-        return self._compressor.compress(segments, query, **limit)
+        with recorded_in(self.conversation_id):
+            return self._compressor.compress(segments, query, **limit)
 
     def _in_context(self, segment: Segment, plain: CompressedSegment, recall: Recall | None, view: View) -> CompressedSegment:
         """The decision on a new segment: `plain`, less what it repeats, and with what is recalled; without `recall` as it is."""

@@ -83,6 +83,7 @@ def in_all(results: Sequence[CompressionResult]) -> CompressionResult:
         kept_tokens=sum(u.kept_tokens for u in usages),
         scorer_ms=sum(u.scorer_ms for u in usages),
         cache_hits=sum(u.cache_hits for u in usages),
+        cache_misses=sum(u.cache_misses for u in usages),
         fallback_reason=next((u.fallback_reason for u in usages if u.fallback_reason), None),
         note=next((u.note for u in usages if u.note), None),
     )

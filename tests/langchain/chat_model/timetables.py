@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.tools import tool
 from langchain_deepseek import ChatDeepSeek
 
-FIGURES = {"original_tokens", "kept_tokens", "scorer_ms", "cache_hits", "fallback_reason", "note"}
+FIGURES = {"original_tokens", "kept_tokens", "scorer_ms", "cache_hits", "cache_misses", "fallback_reason", "note"}
 NOT_THINKING = {"thinking": {"type": "disabled"}}
 
 

@@ -8,7 +8,7 @@ from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.tools import FunctionTool
 
 QUESTION = "When does the train to 'Basel' leave?"
-FIGURES = {"original_tokens", "kept_tokens", "scorer_ms", "cache_hits", "fallback_reason", "note"}
+FIGURES = {"original_tokens", "kept_tokens", "scorer_ms", "cache_hits", "cache_misses", "fallback_reason", "note"}
 NOT_THINKING = {"extra_body": {"thinking": {"type": "disabled"}}}
 
 
