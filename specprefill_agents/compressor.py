@@ -239,7 +239,7 @@ class Compressor:
         return _result(done, usage)
 
     def _choice(self, found: Sequence[Candidate], scores: Sequence[TokenScores], query: str, room: int | None) -> Choice:
-        return self._chooser.choose(found, self._priorities([one.segment.text for one in found], scores, query), query, room)
+        return self._chooser.choose(found, self._priorities([one.segment for one in found], scores, query), query, room)
 
     def _second_scores(self, found: Sequence[Candidate], query: str) -> list[TokenScores]:
         segments = [one.segment for one in found]
@@ -276,10 +276,12 @@ class Compressor:
 
         `tokens` are the target tokens of all segments. Raises `ScoringError` when the scorer fails or takes too long.
         """
-        return self._priorities([segment.text for segment in segments], self._score(segments, query, tokens)[0], query)
+        return self._priorities(segments, self._score(segments, query, tokens)[0], query)
 
-    def _priorities(self, texts: Sequence[str], scores: Sequence[TokenScores], query: str) -> list[NDArray[np.float64]]:
-        return priorities(texts, [self.layout(text) for text in texts], scores, query, self.config.neighbour_bonus)
+    def _priorities(self, segments: Sequence[Segment], scores: Sequence[TokenScores], query: str) -> list[NDArray[np.float64]]:
+        texts = [segment.text for segment in segments]
+        worth = priorities(texts, [self.layout(text) for text in texts], scores, query, self.config.neighbour_bonus)
+        return [own + self.config.prior_weight * segment.prior for own, segment in zip(worth, segments, strict=True)]
 
     def _score(self, segments: Sequence[Segment], query: str, total: int) -> tuple[list[TokenScores], str | None]:
         """Scores from the configured scorer within the time limit, or from BM25 where the contexts are too long for it."""

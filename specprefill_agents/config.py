@@ -71,6 +71,7 @@ class CompressionConfig:
     compress_user: bool = False
     target_tokenizer: str = "auto"
     neighbour_bonus: float = 0.15
+    prior_weight: float = 0.3
     unit_chars: tuple[int, int] = (48, 192)
     originals: bool = True
     line_mark: str = "[… lines {first}-{last} omitted{original}]"
@@ -102,7 +103,9 @@ class CompressionConfig:
         self._check_force_keep()
         self._require("compress_user", isinstance(self.compress_user, bool), "True or False")
         self._require("target_tokenizer", isinstance(self.target_tokenizer, str) and self.target_tokenizer != "", "a tokenizer name")
-        self._require("neighbour_bonus", _is_number(self.neighbour_bonus) and 0 <= self.neighbour_bonus <= 1, "a number in [0, 1]")
+        for name in ("neighbour_bonus", "prior_weight"):
+            value = getattr(self, name)
+            self._require(name, _is_number(value) and 0 <= value <= 1, "a number in [0, 1]")
         size = self.unit_chars
         is_range = isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_int(n) for n in size) and 1 <= size[0] <= size[1]
         self._require("unit_chars", is_range, "(min, max) characters with 1 <= min <= max")

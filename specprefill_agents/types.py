@@ -36,7 +36,8 @@ class Segment:
 
     `name` is the tool's name or the document's title, `id` the tool-call id or the document's id. `keep` are spans of the
     text that must survive when it is compressed; the units they touch are kept whole. `call` is how the call that made it
-    reads, such as `read_file("setup.py")`: later texts name it by that, and no decision on it depends on it.
+    reads, such as `read_file("setup.py")`: later texts name it by that, and no decision on it depends on it. `prior`, in
+    [0, 1], is what is known of its worth before it is read, such as by a retriever's rank, beside the other texts of a call.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Segment:
     id: str | None = None
     keep: tuple[Span, ...] = ()
     call: str = ""
+    prior: float = 0.0
 
 
 KeepRatio: TypeAlias = float | Literal["auto"]

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import override
 
 from specprefill_agents.compressor import Compressor
+from specprefill_agents.selection.units import rank_prior
 from specprefill_agents.types import CompressedSegment, Segment
 from specprefill_langchain.step import failed
 
@@ -27,6 +28,7 @@ class SpecPrefillDocumentCompressor(BaseDocumentCompressor):
     for the query beside those of the other documents; otherwise the very documents come back. Empty documents and ones that
     were compressed before pass unchanged, and so do all when a part fails.
 
+    A document counts for more the further to the front it stands (`config.prior_weight`), since the order is the retriever's.
     `drop_empty` leaves out documents of which nothing is kept; otherwise they stay with empty text. `top_n` returns only
     the first so many of what is left, in the order of the retriever, whose ranking it is. In asynchronous calls the draft
     works in one thread of this instance. Raises only where the compressor's `on_error` is "raise".
@@ -66,7 +68,9 @@ class SpecPrefillDocumentCompressor(BaseDocumentCompressor):
     def _decide(self, documents: Sequence[Document], query: str) -> Mapping[int, CompressedSegment]:
         """Index of each document that shared the budget -> what is kept of it; nothing when no document was shortened."""
         indexes = [index for index, document in enumerate(documents) if document.page_content and KEY not in document.metadata]
-        segments = [Segment(documents[index].page_content, "document", id=documents[index].id) for index in indexes]
+        segments = [
+            Segment(documents[index].page_content, "document", id=documents[index].id, prior=rank_prior(index)) for index in indexes
+        ]
         result = self.compressor.compress(segments, query)
         if all(one.outcome != "compressed" for one in result.segments):
             return {}

@@ -21,6 +21,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from specprefill_agents import CompressedSegment, CompressionConfig, CompressionResult, Compressor, Segment
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
+from specprefill_agents.selection.units import rank_prior
 from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ NODE_ID_KEY = "specprefill_node_id"
 
 class SpecPrefillPostprocessor(BaseNodePostprocessor):
     """Keeps the spans of retrieved nodes that the query attends to, within a budget in target tokens.
+
+    Where the retriever scored all nodes, a node counts for more the better its rank (`config.prior_weight`).
 
     Give a `compressor`, or the `draft` and `config` to make one from. With `joint`, all nodes share one budget, so that
     the one with the answer may stay whole and others vanish; without, each has its own (and must reach `min_tokens`
@@ -120,8 +123,9 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
 
     def _decide(self, nodes: Sequence[NodeWithScore], query: str) -> tuple[dict[int, CompressedSegment], list[CompressionResult]]:
         """Position of each node that shared a budget of which something was left out -> what is kept of it; and every result."""
+        priors = _priors(nodes)
         segments = {
-            i: Segment(scored.node.get_content(MetadataMode.NONE), "document", id=scored.node.node_id)
+            i: Segment(scored.node.get_content(MetadataMode.NONE), "document", id=scored.node.node_id, prior=priors[i])
             for i, scored in enumerate(nodes)
             if _is_candidate(scored.node)
         }
@@ -149,6 +153,15 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
                     continue
             kept.append(scored if one is None else scored.model_copy(update={"node": _compressed(scored.node, one)}))
         return kept
+
+
+def _priors(nodes: Sequence[NodeWithScore]) -> list[float]:
+    """What each node is worth by its score's rank; nodes of one score have one rank, and 0 each where one of them has no score."""
+    scores = [node.score for node in nodes if node.score is not None]
+    if len(scores) < len(nodes):
+        return [0.0] * len(nodes)
+    ranks = {score: rank for rank, score in enumerate(sorted(set(scores), reverse=True))}
+    return [rank_prior(ranks[score]) for score in scores]
 
 
 def _is_candidate(node: BaseNode) -> bool:

@@ -66,6 +66,11 @@ def priorities(
     return [_spread_out(part) for part in raised] if len(raised) > 1 else raised
 
 
+def rank_prior(rank: int) -> float:
+    """What the text that a retriever ranked so many places behind the first is worth before it is read, in (0, 1]."""
+    return 1 / (1 + rank)
+
+
 def named_units(texts: Sequence[str], layouts: Sequence[Layout], query: str) -> list[tuple[int, int]]:
     """(text, unit) of each identifier of the query that one unit of the call alone spells out."""
     names = identifiers(query)

@@ -20,7 +20,8 @@ def test_with_a_budget_each_every_node_keeps_its_share_and_without_none_need() -
     each = post.postprocess_nodes(nodes, query_str=QUERY)
     for before, after in zip(texts(nodes), texts(each), strict=True):
         assert 0 < count(after) <= 0.2 * count(before)
-    together = make(keep_ratio=0.2, drop_empty=False).postprocess_nodes(nodes, query_str=QUERY)
+    unranked = [NodeWithScore(node=one.node) for one in nodes]
+    together = make(keep_ratio=0.2, drop_empty=False).postprocess_nodes(unranked, query_str=QUERY)
     needle = [i for i, text in enumerate(texts(together)) if NEEDLE in text]
     assert needle == [3]
     assert count(texts(together)[3]) > 0.2 * count(texts(nodes)[3])
