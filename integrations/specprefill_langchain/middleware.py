@@ -133,8 +133,9 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         return _with_update(response, update)
 
     def _observe_guesses(self, response: ModelResponse[ResponseT]) -> None:
-        for message in response.result:
-            self.compressor.guard.observe_guesses(message.response_metadata)
+        # A handler may also return the message alone.
+        for message in getattr(response, "result", [response]):
+            self.compressor.guard.observe_guesses(getattr(message, "response_metadata", {}))
 
     def _is_shadowed(self, step: StepReport) -> bool:
         return is_shadowed(self.compressor.guard, step.conversation_id, step.messages)
