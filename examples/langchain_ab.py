@@ -21,7 +21,6 @@ from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 
 from specprefill_agents import Compressor, Guardrails
-from specprefill_agents.accounting.arms import arms_of, difference
 from specprefill_agents.accounting.ledger_terminal import print_ledger
 from specprefill_agents.guardrails.settings import AbSettings
 from specprefill_langchain import Meter, SpecPrefillMiddleware
@@ -65,10 +64,6 @@ def main() -> None:
         question = HumanMessage(f"Which exceptions does {name} raise, and when?")
         agent.invoke({"messages": [question]}, {"configurable": {"thread_id": f"conversation-{number}"}})
     print_ledger(meter.ledger, "arm", sys.stdout)
-    gap = difference(arms_of(meter.ledger), "treated", "control")
-    if gap and gap.share is not None and gap.interval_usd:
-        low, high = gap.interval_usd
-        print(f"A compressed conversation costs {gap.share:+.0%} ({gap.usd:+.5f} USD, 95 % interval {low:+.5f} to {high:+.5f}).")
 
 
 if __name__ == "__main__":
