@@ -20,6 +20,7 @@ NO_EFFECT_ON_NEEDLES = (
     "specprefill_agents/cli/",
     "specprefill_agents/observe/",
     "benchmarks/crash/",
+    "benchmarks/local/",
     "benchmarks/loops/",
     "benchmarks/made/",
     "benchmarks/peers/",
