@@ -48,7 +48,7 @@ def shown(query: str, segments: Sequence[Segment], decided: Sequence[CompressedS
         at += len(wholes[-1])
         spans += [(at - 2, at)] if kept else []
     asked = f"Question: {query}\nAnswer:"
-    return Shown("".join(texts) + asked, "".join(wholes) + asked, tuple([*spans, (at, at + len(asked))]))
+    return Shown("".join(texts) + asked, "".join(wholes) + asked, (*spans, (at, at + len(asked))))
 
 
 def answered(target: LocalTarget, prompt: Shown, answers: Sequence[str], tokens: int) -> dict[str, float | None]:

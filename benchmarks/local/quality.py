@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import data
@@ -31,8 +32,8 @@ from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import TokenCounter, hugging_face_counter
 from specprefill_agents.draft.loading import choose_device, choose_dtype
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
+from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.targets.loading import TargetSettings, load_target
-from specprefill_agents.targets.local import LocalTarget
 
 FULL, CLOSED, POSITIONS = "full", "closed", "@positions"
 SYSTEMS = "full,closed,fused,fused@positions,key_index,bm25,random,head_tail"
@@ -84,11 +85,12 @@ def _shown(name: str) -> str:
 
 
 class Bench:
-    """Runs cells; holds the target, its form with restored positions, and the scorers."""
+    """Runs cells; holds the target, its form with restored positions, and the scorers, which share the keys of a draft."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, keys: ScoreCache) -> None:
         self._plan = plan
-        settings = TargetSettings(device=plan.device, dtype=plan.dtype, cache_bytes=0, copies=False)
+        self._keys = keys
+        settings = TargetSettings(device=plan.device, dtype=plan.dtype, cache_bytes=0)
         self._targets = {"text": load_target(plan.target, settings)}
         self._targets["positions"] = replace(self._targets["text"], positions="original")
         self.counter = hugging_face_counter(_shown(plan.target), self._targets["text"].tokenizer)
@@ -128,7 +130,7 @@ class Bench:
     def _compressor(self, scorer: str, keep: float) -> Compressor:
         """Of one scorer all ratios and both forms share the scores."""
         if scorer not in self._scorers:
-            self._scorers[scorer] = MemoScorer(scorer_by(scorer, self._plan.draft, self._plan.device))
+            self._scorers[scorer] = MemoScorer(scorer_by(scorer, self._plan.draft, self._plan.device, self._keys))
         config = CompressionConfig(keep_ratio=keep, scorer=scorer, min_tokens=0, min_result_tokens=0, timeout_s=None, on_error="raise")
         return Compressor(config=config, scorer=self._scorers[scorer], counter=self.counter, cache="memory")
 
@@ -138,7 +140,11 @@ def measure(plan: Plan, out: Path | None, command: str) -> Results:
 
     Raises ValueError when `out` was measured under other conditions.
     """
-    bench = Bench(plan)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return _measure(plan, Bench(plan, ScoreCache(Path(folder) / "keys")), out, command)
+
+
+def _measure(plan: Plan, bench: Bench, out: Path | None, command: str) -> Results:
     conditions = plan.conditions(bench.counter)
     results = load(out) if out and out.is_file() else Results(conditions)
     if results.conditions != conditions:
@@ -175,7 +181,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--draft", default=DEFAULT_DRAFT, help="the model that scores (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")
-    parser.add_argument("--answer-tokens", type=int, default=16, help="longest answer (default: %(default)s)")
+    parser.add_argument("--answer-tokens", type=int, default=40, help="longest answer (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="JSON file of the results; cells it holds are not measured again")
     return parser.parse_args(arguments)
 

@@ -19,6 +19,7 @@ from specprefill_agents.scoring.key_index import KeyIndexScorer
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.presets import HeadPreset, preset_for
 from specprefill_agents.scoring.registry import make_scorer
+from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.targets.kept_readings import KeptReadings
 from specprefill_agents.targets.loading import TargetSettings, load_target
 from specprefill_agents.targets.local import LocalTarget
@@ -94,11 +95,11 @@ def target_by(name: str, settings: TargetSettings, window: int = WINDOW) -> Loca
     return LocalTarget(name, model, _tokenizer(), settings.prefill_tokens, readings, copies=settings.copies, positions=settings.positions)
 
 
-def scorer_by(scorer: str, draft: str, device: str) -> Scorer:
-    """A scorer that has read nothing yet and keeps what it reads in memory. A random draft's heads stand in the middle of it."""
+def scorer_by(scorer: str, draft: str, device: str, keys: ScoreCache | None = None) -> Scorer:
+    """A scorer that keeps what it reads in memory, and a real draft's also in `keys`. A random draft's heads stand in its middle."""
     shape = shape_of(draft)
     if shape is None:
-        return make_scorer(CompressionConfig(scorer=scorer), draft, device, None)
+        return make_scorer(CompressionConfig(scorer=scorer), draft, device, keys)
     if scorer not in ("fused", "key_index"):
         raise ValueError(f"{scorer} with {draft}: a random draft serves fused and key_index")
     prefix = preset_for(load_config(DEFAULT_DRAFT)).prefix
