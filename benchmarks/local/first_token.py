@@ -6,13 +6,17 @@ has a text of its own, which all variants get. `again_ms` is the scorer's time f
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
+from functools import partial
 from itertools import count
 from typing import Any
 
 from benchmarks.local.measured import FORMS, Row, Subject, answer, in_form, rows_of
 from benchmarks.local.prompts import Texts, conversation, query_of, question, segment_of
 from benchmarks.speed.timing import seconds_of
+from specprefill_agents import CompressedSegment, Compressor
+from specprefill_agents.targets.local import Generation
 
 
 def first_token(subject: Subject) -> list[Row]:
@@ -32,26 +36,30 @@ def first_token(subject: Subject) -> list[Row]:
                 subject.say(f"first token: {name}, {length} tokens, {repetition + 1} of {sizes.repeats}")
                 text, asked, other = texts.take(length), question(next(numbers)), question(next(numbers))
                 for scorer, one in scorers.items():
-                    fresh = seconds_of(lambda one=one: one.score([text], query_of(asked, 0)))
-                    again = seconds_of(lambda one=one: one.score([text], query_of(other, 0)))
-                    scored[name, length, scorer].append({"fresh_ms": _ms(fresh), "again_ms": _ms(again)})
+                    fresh, again = (_ms(seconds_of(partial(one.score, [text], query_of(each, 0)))) for each in (asked, other))
+                    scored[name, length, scorer].append({"fresh_ms": fresh, "again_ms": again})
                 scorer_ms = scored[name, length, "fused"][-1]["fresh_ms"]
-                found = answer(forms["whole"], conversation(asked, [(text, None)]), 1)
-                taken[name, length, "whole", 1.0].append(_figures(found, 0.0, 0.0))
+                whole = answer(forms["whole"], conversation(asked, [(text, None)]), 1)
+                taken[name, length, "whole", 1.0].append(_figures(whole, 0.0, 0.0))
                 for keep, compressor in compressors.items():
-                    segments = [segment_of(text, 0)]
-                    results: list[Any] = []
-                    choice = seconds_of(lambda c=compressor, s=segments, r=results: r.append(c.compress(s, query_of(asked, 0))))
-                    turns = conversation(asked, [(text, results[0].segments[0])])
+                    decided, choice_ms = _decided(compressor, text, asked)
                     for form in FORMS[1:]:
-                        taken[name, length, form, keep].append(_figures(answer(forms[form], turns, 1), scorer_ms, _ms(choice)))
+                        found = answer(forms[form], conversation(asked, [(text, decided)]), 1)
+                        taken[name, length, form, keep].append(_figures(found, scorer_ms, choice_ms))
     return [
         *rows_of(taken, ("target", "length", "form", "keep"), "first_token"),
         *rows_of(scored, ("target", "length", "scorer"), "scorer"),
     ]
 
 
-def _figures(found: Any, scorer_ms: float, choice_ms: float) -> dict[str, float]:
+def _decided(compressor: Compressor, text: str, asked: str) -> tuple[CompressedSegment, float]:
+    """The decision on a text that is scored already, and its milliseconds."""
+    started = time.perf_counter()
+    result = compressor.compress([segment_of(text, 0)], query_of(asked, 0))
+    return result.segments[0], _ms(time.perf_counter() - started)
+
+
+def _figures(found: Generation, scorer_ms: float, choice_ms: float) -> dict[str, float]:
     return {
         "prompt_tokens": found.prompt_tokens,
         "scorer_ms": scorer_ms,

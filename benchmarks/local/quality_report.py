@@ -16,7 +16,7 @@ from benchmarks.metrics import estimate, paired_difference
 from benchmarks.results import Cell, Results, load
 from benchmarks.tables import table, with_interval
 
-METRIC: Mapping[str, str] = {"hotpotqa": "f1", "ruler_8k:vt": "share_contained"}
+METRICS_OF: Mapping[str, tuple[str, ...]] = {"hotpotqa": ("contains", "f1"), "ruler_8k:vt": ("share_contained",)}
 """Of a set; of all others whether the answer is contained."""
 BASE = "fused"
 
@@ -31,41 +31,41 @@ def markdown(results: Sequence[Results]) -> str:
     heading = f"target {settings['target']}, draft {settings['draft']}, {settings['device']}, {settings['dtype']}"
     head = ["set", "metric", "system", "keep", "mean", "rows", "too long", "prompt tokens", "positions restored"]
     tables = [heading, table(head, means)]
-    return "\n\n".join([*tables, *([table(["set", "fused minus", "keep", "difference"], paired)] if paired else [])])
+    return "\n\n".join([*tables, *([table(["set", "metric", "fused minus", "keep", "difference"], paired)] if paired else [])])
 
 
-def metric_of(name: str) -> str:
-    """The metric by which a set is judged."""
-    return METRIC.get(name, "contains")
+def metrics_of(name: str) -> tuple[str, ...]:
+    """The metrics by which a set is judged."""
+    return METRICS_OF.get(name, ("contains",))
 
 
 def _means(cells: Sequence[Cell]) -> list[list[object]]:
-    lines = []
+    lines: list[list[object]] = []
     for cell in cells:
         ((keep, columns),) = cell.rows.items()
-        metric = metric_of(cell.set)
         fits = [value for value in columns["prompt_tokens"] if value is not None]
         tokens = round(sum(fits) / len(fits)) if fits else ""
         restored = sum(value or 0 for value in columns["restored"])
-        found = with_interval(estimate(columns[metric]))
-        left_out = len(cell.ids) - len(fits)
-        lines.append([cell.set, metric, cell.scorer.rpartition(" ")[0], keep, found, len(fits), left_out, tokens, f"{restored:.0f}"])
+        more = [len(fits), len(cell.ids) - len(fits), tokens, f"{restored:.0f}"]
+        for metric in metrics_of(cell.set):
+            found = with_interval(estimate(columns[metric]))
+            lines.append([cell.set, metric, cell.scorer.rpartition(" ")[0], keep, found, *more])
     return lines
 
 
 def _paired(cells: Sequence[Cell]) -> list[list[object]]:
     """`fused` against every other system at its keep ratio, and against the full prompt where that fits."""
-    lines = []
+    lines: list[list[object]] = []
     for base in (cell for cell in cells if cell.scorer.startswith(f"{BASE} ")):
         keep = base.scorer.rpartition(" ")[2]
-        metric = metric_of(base.set)
         for cell in cells:
             system, _, other = cell.scorer.rpartition(" ")
             if cell is base or other not in (keep, "1") or cell.ids != base.ids:
                 continue
-            difference = paired_difference(base.rows[keep][metric], cell.rows[other][metric])
-            if difference:
-                lines.append([base.set, system, keep, with_interval(difference, "+")])
+            for metric in metrics_of(base.set):
+                difference = paired_difference(base.rows[keep][metric], cell.rows[other][metric])
+                if difference:
+                    lines.append([base.set, metric, system, keep, with_interval(difference, "+")])
     return lines
 
 
