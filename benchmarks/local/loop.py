@@ -14,7 +14,6 @@ from benchmarks.local.measured import FORMS, Row, Subject, answer, in_form, repl
 from benchmarks.local.plan import measured_steps
 from benchmarks.local.prompts import Texts, conversation, query_of, question, segment_of
 from specprefill_agents import CompressedSegment, Scorer
-from specprefill_agents.targets.loading import CACHE_BYTES
 
 
 def loop(subject: Subject) -> list[Row]:
@@ -33,7 +32,7 @@ def loop(subject: Subject) -> list[Row]:
             decided = _decided(subject, scorer, outputs, asked)
             for form in FORMS:
                 for keeps in (True, False):
-                    reader = replace_readings(forms[form], CACHE_BYTES if keeps else 0)
+                    reader = replace_readings(forms[form], sizes.loop_cache_bytes if keeps else 0)
                     for step in range(1, sizes.steps + 1) if keeps else measured_steps(sizes.steps):
                         ones, compress_ms = decided[step - 1]
                         shown = [(text, None if form == "whole" else ones[index]) for index, text in enumerate(outputs[:step])]

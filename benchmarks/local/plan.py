@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Sizes:
     """Targets, prompt lengths in their tokens, keep ratios, and repetitions.
 
-    `answer_tokens` are those of an answer whose speed is measured, behind an output of `answer_after_tokens`.
+    `loop_cache_bytes` hold all that a loop reads: 8 GiB for 64k tokens of an 8B target in 16 bits. `answer_tokens` are those of
+    an answer whose speed is measured, behind an output of `answer_after_tokens`.
     `memory_target` reads prompts of `memory_tokens` in passes of `prefill_tokens`, and `conversations` of which its cache of
     `cache_bytes` cannot hold all. `assistants` guess for the targets: of the same tokenizer, and of another.
     """
@@ -23,6 +24,7 @@ class Sizes:
     output_tokens: int = 600
     loop_keep: float = 0.3
     loop_repeats: int = 2
+    loop_cache_bytes: int = 1 << 30
     answer_tokens: int = 96
     answer_after_tokens: int = 600
     answer_repeats: int = 3
@@ -43,11 +45,13 @@ GPU = Sizes(
     lengths=(8_192, 32_768, 65_536),
     steps=10,
     output_tokens=4_000,
+    loop_cache_bytes=16 << 30,
     memory_target="random:8B",
     cache_bytes=4 << 30,
     conversation_tokens=16_384,
 )
-"""Needs some 40 GB of GPU memory. Its speed of decoding is that of random weights: pass `--targets` for accepted guesses."""
+"""Needs some 60 GB of GPU memory, for two targets one after the other. Random weights accept no guesses: for the part `decoding`
+pass `--targets` and `--assistants` of real ones."""
 
 QUICK = Sizes(
     lengths=(256, 512),
