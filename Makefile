@@ -7,11 +7,12 @@
 #   make test-ray           tests with two replicas on Ray Serve, in an environment of its own
 #   make demo               an agent loop with compression, end to end
 #   make bench              needle recall and speed of the scorers
+#   make bench-local        a local target: time to its first token, its answers, its memory
 #   make clean              remove the virtual environment and caches
 #
 #   PYTHON=python3.11       interpreter the environment is made with (>= 3.10)
 #   TORCH=cu                a CUDA build of torch; the default is TORCH=cpu
-#   N=40 RESULTS=DIR        of make bench: rows per set, folder of the JSON files (resumed where it can be)
+#   N=40 RESULTS=DIR        of make bench and bench-local: rows per set, folder of the JSON files (resumed where it can be)
 #   TORCH_ARGS='...'        more arguments for installing torch, such as '--index-url URL' of a wheel index
 
 PYTHON ?= python3
@@ -20,6 +21,7 @@ TORCH_ARGS ?=
 DRAFT := smollm2-135m
 N ?= 40
 RESULTS ?= benchmarks/results
+DEVICE ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_OPTIONS := --disable-pip-version-check --quiet --quiet
@@ -33,7 +35,7 @@ TORCH_cu := torch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check test test-query-pipeline test-ray demo bench clean
+.PHONY: help setup check test test-query-pipeline test-ray demo bench bench-local clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -65,6 +67,11 @@ demo: setup
 bench: setup
 	$(BIN)/python -m benchmarks.needles --n $(N) --paired fused --out $(RESULTS)/needles.json
 	$(BIN)/python -m benchmarks.speed --out $(RESULTS)/speed.json
+
+# On a GPU add DEVICE=cuda: the sizes are those of a 7B and an 8B target then.
+bench-local: setup
+	$(BIN)/python -m benchmarks.local --device $(DEVICE) --out $(RESULTS)/local.json
+	$(BIN)/python -m benchmarks.local.quality --device $(DEVICE) --n $(N) --out $(RESULTS)/local-quality.json
 
 clean:
 	rm -rf $(VENV) $(QUERY_PIPELINE) $(RAY) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -22,6 +22,7 @@ NO_EFFECT_ON_NEEDLES = (
     "specprefill_agents/serving/",
     "benchmarks/crash/",
     "benchmarks/load/",
+    "benchmarks/local/",
     "benchmarks/loops/",
     "benchmarks/made/",
     "benchmarks/peers/",

@@ -9,16 +9,15 @@ as JSON on standard input, the measurements as JSON on standard output.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.machine import ROOT
+from benchmarks.speed.peak import peak_mib, reset_peak
 from benchmarks.speed.plan import Sizes, Subject
 from benchmarks.speed.text import questions as ask
 from benchmarks.speed.timing import line_through, seconds_of, spread_per_size
@@ -52,14 +51,14 @@ def measure(draft_name: str, device: str, tokens: list[int]) -> dict[str, Any]:
     caches = ScorerCaches.of(None, draft.revision, "benchmark")
     scorer = subject.scorer(draft, caches)
     scorer.score([whole[: int(offsets[min(tokens) // 2, 1])]], ask()[0])
-    how = _reset_peak()
-    base = _peak_mib(how)
+    how = reset_peak()
+    base = peak_mib(how)
     rows, keys = [], None
     for count in sorted(tokens):
         text = whole[: int(offsets[count - 1, 1])]
         taken = seconds_of(partial(scorer.score, [text], ask()[0]))
         keys = caches.keys.get(content_name(text))
-        rows.append({"tokens": count, "build_s": round(taken, 4), "peak_mib": round(_peak_mib(how), 2)})
+        rows.append({"tokens": count, "build_s": round(taken, 4), "peak_mib": round(peak_mib(how), 2)})
     assert keys is not None
     found = {
         "dtype": str(draft.dtype).removeprefix("torch."),
@@ -72,25 +71,6 @@ def measure(draft_name: str, device: str, tokens: list[int]) -> dict[str, Any]:
     if draft.device.type == "cuda":
         found["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 2)
     return found
-
-
-def _reset_peak() -> str:
-    """Start the peak anew where the system can, and say what it is then read from."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return "ru_maxrss"
-    return "VmHWM"
-
-
-def _peak_mib(how: str) -> float:
-    if how == "VmHWM":
-        found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii", errors="replace"), re.MULTILINE)
-        if found:
-            return int(found[1]) / 1024
-    import resource  # POSIX only
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ OUTPUT_CHARS = 2_500
 
 def middleware(subject: Subject) -> dict[str, Any]:
     """Part 9."""
+    from langchain.agents.middleware.types import ModelResponse
     from langchain_core.messages import AIMessage
 
     from specprefill_langchain import SpecPrefillMiddleware
@@ -33,7 +34,7 @@ def middleware(subject: Subject) -> dict[str, Any]:
 
     def model(request: Any) -> Any:
         sent.append(request.messages)
-        return AIMessage("done")
+        return ModelResponse(result=[AIMessage("done")])
 
     def call(asked: Callable[[], SpecPrefillMiddleware[Any, Any]], state: dict[str, Any]) -> Any:
         return asked().wrap_model_call(_request(messages, state), model)

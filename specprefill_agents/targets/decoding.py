@@ -22,7 +22,8 @@ class Decoding:
     """One answer in the making: what `reading` has read is added to. `pick` chooses a token id from logits (vocabulary,).
 
     Every token is picked from the logits that the target gives after the tokens before it, whether it was guessed or not, so
-    that guesses change neither a greedy answer nor, for one seed, a sampled one. Numbers `guessed` and `accepted` tokens.
+    that guesses change neither a greedy answer nor, for one seed, a sampled one, as far as a pass over several tokens rounds as
+    one over each does. Numbers `guessed` and `accepted` tokens.
     """
 
     reading: Reading

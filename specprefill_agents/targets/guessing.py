@@ -1,6 +1,6 @@
 """Guesses of what a target will say next, to be checked by it in one pass (speculative decoding, arXiv 2211.17192).
 
-A wrong guess costs time and never changes an answer, so guessers may be as careless as they are quick.
+A wrong guess costs time and is never said, so guessers may be as careless as they are quick.
 """
 
 from __future__ import annotations

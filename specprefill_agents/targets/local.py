@@ -63,9 +63,10 @@ class LocalTarget:
 
     `prefill_tokens` bounds the length of one pass over a prompt, for memory. What was read of earlier prompts is kept in
     `readings`, so that only what is new of a prompt is read. An `assistant` guesses what the model will say next, and with
-    `copies` so does what was said before; neither changes an answer. With `positions` "original", a shortened text is read as
-    the kept tokens of the whole one at their places in it (arXiv 2502.02789). May be shared between threads: each answer has a
-    reading of its own, and one forward pass runs at a time.
+    `copies` so does what was said before; neither changes an answer, but for rounding: in 16 bits a pass over several tokens may
+    tip the choice between two that are about as likely. With `positions` "original", a shortened text is read as the kept tokens
+    of the whole one at their places in it (arXiv 2502.02789). May be shared between threads: each answer has a reading of its
+    own, and one forward pass runs at a time.
     """
 
     name: str
