@@ -105,7 +105,7 @@ def _concurrency(part: Mapping[str, Any]) -> str:
     for name, late in part["late_ms"].items():
         rows.append([names[name], *(late[figure] for figure in figures), *_held_up(late)])
     title = (
-        f"Event loop beside {part['conversations']} agents at once, {part['outputs_each']} outputs of {part['chars_each']} characters "
+        f"Event loop beside {part['conversations']} agents at once, {part['outputs_each']} output(s) of {part['chars_each']} characters "
         f"each, scorer {part['scorer']}: how late a beat of {part['beat_ms']:g} ms comes"
     )
     head = ["agents", "p50 ms", "p99 ms", "longest ms", f"later than {part['goal_ms']:g} ms", *_OF_THE_LONGEST]
