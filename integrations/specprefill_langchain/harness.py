@@ -23,7 +23,7 @@ _NOTICE = re.compile(r".{0,1000}?\bExecuted instead: \S+ with arguments \{.*?\}\
 def is_of_tool(message: ToolMessage) -> bool:
     """Whether a tool wrote the content: not so for a person who answered in its place, nor where the output was cleared."""
     editing = message.response_metadata.get("context_editing")
-    is_cleared = isinstance(editing, Mapping) and bool(editing.get("cleared"))
+    is_cleared = editing is not None and isinstance(editing, Mapping) and bool(editing.get("cleared"))
     return not is_cleared and message.additional_kwargs.get("lc_source") != "hitl_interrupt_decision"
 
 

@@ -40,6 +40,9 @@ class CallContext:
     intent: str = ""
 
 
+_in_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: every call of a conversation is labelled at every step
+
+
 def build_query(user_text: str, calls: Sequence[CallContext]) -> str:
     """At most `QUERY_CHARS` characters: the user's text, then a line for each distinct intent and argument value.
 
@@ -56,7 +59,7 @@ def build_query(user_text: str, calls: Sequence[CallContext]) -> str:
 
 def call_label(call: CallContext) -> str:
     """A call as it reads in a program, such as `read_file("setup.py", 40)`: its tool, and the first of its argument values."""
-    values = [json.dumps(value, ensure_ascii=False) for value in islice(_values(call.arguments), LABEL_ARGUMENTS)]
+    values = [_in_json(value) for value in islice(_values(call.arguments), LABEL_ARGUMENTS)]
     return f"{call.tool}({', '.join(_head(value, ARGUMENT_CHARS) for value in values)})"
 
 
@@ -68,14 +71,15 @@ def _lines(call: CallContext) -> list[str]:
 
 def _values(value: object) -> Iterator[object]:
     """The texts and numbers in `value`, depth first."""
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _values(inner)
+    if isinstance(value, (str, int, float)):
+        if not isinstance(value, bool):
+            yield value
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _values(inner)
-    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _values(inner)
 
 
 def _argument(value: object) -> str:
