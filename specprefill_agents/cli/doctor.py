@@ -36,6 +36,7 @@ _PACKAGES = {
     "tokenizers": "draft",
     "gguf": "draft",
     "accelerate": "draft",
+    "llguidance": "draft",
     "langchain": "langchain",
     "langchain-core": "langchain",
     "llama-index-core": "llamaindex",
@@ -44,7 +45,13 @@ _PACKAGES = {
     "rich": "cli",
     "jinja2": "cli",
     "matplotlib": "plot",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "httpx": "serve",
+    "prometheus-client": "serve",
     "redis": "redis",
+    "opentelemetry-api": "otel",
+    "ray": "ray",
 }
 """Distribution -> the extra that brings it; "" for those that always come."""
 
