@@ -61,7 +61,20 @@ class Results:
         write_rows({"schema": SCHEMA, **self.conditions}, "cells", [asdict(cell) for cell in self.cells], file)
 
 
-def write_rows(head: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+def write_columns(head: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """As `write_rows`, for many rows with the same keys: these are said once, as `columns`, and a row is the list of its values."""
+    columns = list(rows[0]) if rows else []
+    write_rows({**head, "columns": columns}, name, [[row[column] for column in columns] for row in rows], file)
+
+
+def read_columns(file: Path, name: str) -> dict[str, Any]:
+    """What `write_columns` wrote, its rows with their keys again."""
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    columns = document.pop("columns")
+    return {**document, name: [dict(zip(columns, row, strict=True)) for row in document[name]]}
+
+
+def write_rows(head: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any] | Sequence[Any]], file: Path) -> None:
     """Write `head` and its list `name` as one JSON object, a line for each row, in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     begun = json.dumps({**head, name: []}, indent=1, ensure_ascii=False)

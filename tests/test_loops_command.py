@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from benchmarks.loops.policies import (
     KINDS,
     Frozen,
 )
+from benchmarks.results import read_columns
 from benchmarks.settings import setting
 from tests.agent_runs import Edited, log, row, write
 
@@ -34,7 +34,7 @@ def test_every_run_under_every_policy_is_stored_printed_and_drawn(folder: Path, 
     out, plot = tmp_path / "loops.json", tmp_path / "loops.svg"
     assert main(asked(folder, "--out", str(out), "--plot", str(plot))) == 0
     printed = capsys.readouterr().out
-    document = json.loads(out.read_text(encoding="utf-8"))
+    document = read_columns(out, "runs")
     assert {"schema", "benchmark", "command", "commit", "date", "settings", "machine", "versions", "prices", "runs"} <= set(document)
     assert document["settings"]["seed"] == 0
     per_run = {(one["policy"], one["keep"]) for one in document["runs"]}
@@ -59,7 +59,7 @@ def test_every_run_under_every_policy_is_stored_printed_and_drawn(folder: Path, 
 def test_a_setting_of_the_compressor_can_be_given_and_reaches_it(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "loops.json"
     assert main(asked(folder, "--policies", "ours", "--set", "enabled=false", "--out", str(out))) == 0
-    document = json.loads(out.read_text(encoding="utf-8"))
+    document = read_columns(out, "runs")
     assert document["settings"]["more"] == {"enabled": False}
     assert all(one["kept_tokens"] == one["result_tokens"] for one in document["runs"])
     assert (setting("a=1"), setting("a=x y"), setting('a=["b"]'), setting("a==")) == (("a", 1), ("a", "x y"), ("a", ["b"]), ("a", "="))

@@ -29,7 +29,7 @@ from benchmarks.loops.requests import turns
 from benchmarks.loops.tools import Schema, expand_schema, schemas_for
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.memo import MemoScorer
-from benchmarks.results import write_rows
+from benchmarks.results import write_columns
 from benchmarks.settings import named, setting
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
@@ -37,7 +37,7 @@ from specprefill_agents.accounting.wire import Measurer, tools_part
 from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.scoring.registry import make_scorer
 
-SCHEMA = 1
+SCHEMA = 2
 DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 AUTO = "auto"
 
@@ -168,7 +168,7 @@ def measure(plan: Plan, command: str, out: Path | None) -> dict[str, Any]:
             document["runs"] += bench.rows(name, run, schemas_for(run, every, plan.tools))
         print(f"{name}: {len(runs)} runs, {time.perf_counter() - started:.1f} s", file=sys.stderr)
         if out:
-            write_rows({**document, "runs": []}, "runs", document["runs"], out)
+            write_columns({**document, "runs": []}, "runs", document["runs"], out)
     return document
 
 
