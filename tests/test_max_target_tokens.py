@@ -15,6 +15,7 @@ from specprefill_agents import CompressionConfig, Compressor, ConfigError, Segme
 from specprefill_agents.session.stepping import limits_of
 from specprefill_langchain import ChatLocal, ChatSpecPrefill, PromptCompressor, SpecPrefillMiddleware
 from specprefill_langchain.messages import rounds
+from specprefill_langchain.parts import part_of
 
 QUESTION = "Which harbour has the red ship?"
 
@@ -77,12 +78,12 @@ def test_a_session_never_shows_more_than_it_may(sizes: list[int], most: int) -> 
 def test_everything_that_is_sent_counts(lexical: Callable[..., Compressor]) -> None:
     compressor = lexical(max_target_tokens=1000)
     found = rounds(conversation(2))
-    first, second = limits_of(compressor, found, [])
+    first, second = limits_of(compressor, found, [], part_of)
     assert first is not None
     assert second is not None
     assert second < first < 1000
-    assert limits_of(compressor, found, ["tools " * 100]) == [first - 109, second - 109]
-    assert limits_of(lexical(), found, []) == [None, None]
+    assert limits_of(compressor, found, ["tools " * 100], part_of) == [first - 109, second - 109]
+    assert limits_of(lexical(), found, [], part_of) == [None, None]
 
 
 def test_a_request_of_an_agent_stays_within_the_limit_and_extends_the_one_before(lexical: Callable[..., Compressor]) -> None:

@@ -27,16 +27,13 @@ def rounds(messages: Sequence[BaseMessage], query: str | None = None) -> list[Ro
             slots = list(_slots(index, message, found.call(message.tool_call_id)))
             for slot in slots:
                 found.output(slot)
-            if not slots:
-                found.other(str(message.text))
+            if slots:
+                continue
         elif isinstance(message, HumanMessage):
             found.user(str(message.text))
-        else:
-            if isinstance(message, AIMessage):
-                found.assistant(_calls(message))
-            found.other(str(message.text))
-            for call in getattr(message, "tool_calls", ()):
-                found.other(f"{call['name']} {call['args']}")
+        elif isinstance(message, AIMessage):
+            found.assistant(_calls(message))
+        found.passes(message)
     return found.end()
 
 

@@ -19,6 +19,7 @@ from specprefill_agents.session import stepping
 from specprefill_agents.session.sessions import Steps
 from specprefill_agents.types import CompressionResult
 from specprefill_langchain.messages import put_back, rounds
+from specprefill_langchain.parts import part_of
 
 EVENT = "langchain"
 """What audit records of this package are events of."""
@@ -62,7 +63,7 @@ def compress_step(
     Raises only where `compressor.config.on_error` is "raise".
     """
     put = partial(put_back, with_originals=with_originals)
-    sent, result = stepping.compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT, head)
+    sent, result = stepping.compress_rounds(compressor, session, messages, partial(rounds, query=query), put, part_of, EVENT, head)
     return StepReport(tuple(messages), tuple(sent), result)
 
 

@@ -41,12 +41,9 @@ def rounds(messages: Sequence[ChatMessage], query: str | None = None) -> list[Ro
         action = None
         if message.role in ASSISTANT_ROLES:
             action = action_in(message)
-            calls = {"": action} if action else calls_in(message)
-            found.assistant(calls)
-            for call in {} if action else calls.values():
-                found.other(f"{call.tool} {dict(call.arguments)}")
-        if message.role not in TOOL_ROLES and message.role != MessageRole.USER:
-            found.other(message.content or "")
+            found.assistant({"": action} if action else calls_in(message))
+        if observed is None and message.role not in TOOL_ROLES:
+            found.passes(message)
     return found.end()
 
 

@@ -16,6 +16,7 @@ from specprefill_agents.session.sessions import Sessions, name_of
 from specprefill_agents.session.stepping import compress_rounds
 from specprefill_agents.types import CompressionResult
 from specprefill_llamaindex.messages import opening_of, put_back, rounds
+from specprefill_llamaindex.parts import part_of
 
 EVENT = "llamaindex"
 """What audit records of this package are events of."""
@@ -61,5 +62,5 @@ def compress_step(
     name = name_of(opening)
     session = sessions.get(None, opening)
     put = partial(put_back, with_originals=with_originals)
-    sent, result = compress_rounds(compressor, session, messages, partial(rounds, query=query), put, EVENT, head)
+    sent, result = compress_rounds(compressor, session, messages, partial(rounds, query=query), put, part_of, EVENT, head)
     return StepReport(tuple(messages), tuple(sent), result, conversation_id=name, arm=compressor.guard.arm(name))

@@ -13,7 +13,7 @@ from specprefill_agents.compressor import Compressor
 from specprefill_agents.gateway.access import Caller
 from specprefill_agents.gateway.bodies import parsed
 from specprefill_agents.gateway.expanding import TOOL, takes_tool
-from specprefill_agents.gateway.messages import opening_of, put_back, rounds
+from specprefill_agents.gateway.messages import opening_of, part_of, put_back, rounds
 from specprefill_agents.gateway.respelling import respelled
 from specprefill_agents.gateway.settings import GatewaySettings
 from specprefill_agents.session.sessions import Sessions, name_of
@@ -106,7 +106,7 @@ class BodyCompressor:
         tenant = self._tenant(caller.tenant)
         session = tenant.sessions.get(name, opening)
         head = described(tenant.compressor, request.get("tools"))
-        compressed, result = compress_rounds(tenant.compressor, session, messages, rounds, put_back, EVENT, head)
+        compressed, result = compress_rounds(tenant.compressor, session, messages, rounds, put_back, part_of, EVENT, head)
         sent = _with(request, messages, compressed, self._settings.expand and takes_tool(request))
         body, sent, result = self._written(data, text, request, sent, result)
         tools, model = sent.get("tools"), request.get("model")

@@ -31,11 +31,10 @@ def rounds(messages: Sequence[Any]) -> list[Round]:
                 found.output(Slot(index, block, _segment(text, call_id, found.call(call_id or ""), _name(message.get("name")))))
         elif role == "user":
             found.user(text_of(message))
-        else:
-            if role == "assistant":
-                found.assistant(_contexts(message))
-            if role:
-                found.other(part_of(message).wire)
+        elif role == "assistant":
+            found.assistant(_contexts(message))
+        if role != "tool":
+            found.passes(message)
     return found.end()
 
 

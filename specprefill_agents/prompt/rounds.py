@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from specprefill_agents.prompt.query import CallContext, build_query
 from specprefill_agents.types import Segment
@@ -22,12 +23,12 @@ class Slot:
 class Round:
     """The tool outputs that reach the model with one call, and what that call is about.
 
-    `others` are the texts that pass whole and reach the model with it for the first time.
+    `others` are the messages that pass whole and reach the model with it for the first time.
     """
 
     slots: tuple[Slot, ...]
     query: str
-    others: tuple[str, ...] = ()
+    others: tuple[Any, ...] = ()
 
 
 class Rounds:
@@ -43,17 +44,16 @@ class Rounds:
         self._user_text = ""
         self._calls: dict[str, CallContext] = {}
         self._slots: list[Slot] = []
-        self._others: list[str] = []
+        self._others: list[Any] = []
         self._closed: list[Round] = []
 
     def user(self, text: str) -> None:
         """The user said something."""
         self._user_text = text
-        self._others.append(text)
 
-    def other(self, text: str) -> None:
-        """Something else was said that passes whole: a system prompt, what the assistant wrote, arguments of a call."""
-        self._others.append(text)
+    def passes(self, message: Any) -> None:
+        """A message came that passes whole. One of the assistant belongs to the round after it: first tell of its calls."""
+        self._others.append(message)
 
     def assistant(self, calls: Mapping[str, CallContext]) -> None:
         """The assistant said something, with these tool calls by their ids; a call without one has "" and holds until the next message."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from specprefill_agents.accounting.wire import Part
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import SpecPrefillError
 from specprefill_agents.prompt.rounds import Round, Slot
@@ -31,19 +32,21 @@ def compress_rounds(
     messages: Sequence[Message],
     rounds: Callable[[Sequence[Message]], Sequence[Round]],
     put_back: Callable[[Sequence[Message], Sequence[Slot], Sequence[CompressedSegment]], list[Message]],
+    part_of: Callable[[Message], Part],
     where: str,
     head: Sequence[str] = (),
 ) -> tuple[list[Message], CompressionResult]:
     """`messages` with their tool outputs compressed, each round with its query; and the result for all their segments.
 
-    `head` are texts that go out before the messages, such as the tools; they count towards `max_target_tokens`.
+    `head` are texts that go out before the messages, such as the tools; they count towards `max_target_tokens`, and so does
+    what `part_of` makes of the messages that pass whole.
 
     A part that fails leaves the messages as they were, and an audit record as an event of `where`. Raises only where
     `compressor.config.on_error` is "raise".
     """
     try:
         found = rounds(messages)
-        limits = limits_of(compressor, found, head)
+        limits = limits_of(compressor, found, head, part_of)
         turns = [Turn(tuple(slot.segment for slot in part.slots), part.query, most) for part, most in zip(found, limits, strict=True)]
         made = session.steps(turns)
         slots = [slot for part in found for slot in part.slots]
@@ -55,7 +58,7 @@ def compress_rounds(
     return sent, in_all(made)
 
 
-def limits_of(compressor: Compressor, rounds: Sequence[Round], head: Sequence[str]) -> list[int | None]:
+def limits_of(compressor: Compressor, rounds: Sequence[Round], head: Sequence[str], part_of: Callable[[Message], Part]) -> list[int | None]:
     """What the tool outputs up to each round may have together, in target tokens, so that its request stays within
     `max_target_tokens`; None: as many as they are worth."""
     most = compressor.config.max_target_tokens
@@ -64,7 +67,8 @@ def limits_of(compressor: Compressor, rounds: Sequence[Round], head: Sequence[st
     most -= sum(compressor.counter.count(text) + MESSAGE_TOKENS for text in head)
     limits: list[int | None] = []
     for part in rounds:
-        most -= sum(compressor.counter.count(text) for text in part.others) + MESSAGE_TOKENS * (len(part.others) + len(part.slots))
+        others = sum(compressor.counter.count(part_of(message).wire) for message in part.others)
+        most -= others + MESSAGE_TOKENS * (len(part.others) + len(part.slots))
         limits.append(most)
     return limits
 

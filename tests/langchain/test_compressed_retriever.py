@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_tests.integration_tests import RetrieversIntegrationTests
@@ -13,10 +13,8 @@ from specprefill_agents import CompressionConfig, Compressor
 from specprefill_langchain import SpecPrefillDocumentCompressor
 from tests.langchain.retrieved import NEEDLE, QUERY, Overlap, joined, make_documents
 
-classic = pytest.importorskip("langchain_classic.retrievers", reason="langchain-classic, which has the retriever, is not installed")
 
-
-class Compressed(classic.ContextualCompressionRetriever):  # type: ignore[name-defined,misc]
+class Compressed(ContextualCompressionRetriever):
     """The retriever of LangChain that compresses, with the number of documents as a setting of its own."""
 
     def __init__(self, documents: list[Document], compressor: SpecPrefillDocumentCompressor, k: int = 4) -> None:

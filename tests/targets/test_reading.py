@@ -7,12 +7,11 @@ import threading
 from typing import Any
 
 import pytest
+import torch
 
 from specprefill_agents import ConfigError, TargetError
 from specprefill_agents.targets.local import LocalTarget
 from specprefill_agents.targets.reading import SMALLEST_CHUNK, Reading, check_attention
-
-torch = pytest.importorskip("torch")
 
 IDS = random.Random(1).choices(range(3, 259), k=300)
 KEPT = [*sorted(random.Random(2).sample(range(299), 120)), 299]
