@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specprefill_agents.errors import missing_extra
-from specprefill_agents.targets.reading import Reading
+from specprefill_agents.targets.reading import Reading, shared_length
 
 try:
     import torch
@@ -53,7 +53,7 @@ class DraftGuesser:
         """As `Guesser.guess`; nothing once the draft's window is full."""
         if len(ids) + LONGEST_GUESS >= self._assistant.window:
             return []
-        known = _common(self._reading.ids, ids)
+        known = shared_length(self._reading.ids, ids)
         if self._reading.can_rewind:
             known = min(known, len(ids) - 1)
             self._reading.rewind(len(self._reading.ids) - known)
@@ -118,7 +118,3 @@ def guesser_of(assistant: Assistant, tokenizer: Any) -> DraftGuesser | TextGuess
 def has_same_tokens(one: Any, other: Any) -> bool:
     """Whether two tokenizers mean the same by every id."""
     return one is other or bool(one.get_vocab() == other.get_vocab())
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    return next((index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

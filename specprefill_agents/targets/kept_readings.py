@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from specprefill_agents.errors import ConfigError
-from specprefill_agents.targets.reading import Reading
+from specprefill_agents.targets.reading import Reading, shared_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,4 @@ class KeptReadings:
 
 def _shared(reading: Reading, ids: Sequence[int], positions: Sequence[int]) -> int:
     """How many tokens two beginnings have in common, positions included."""
-    low, high = 0, min(len(reading.ids), len(ids))
-    while low < high:
-        middle = (low + high + 1) // 2
-        same = reading.ids[low:middle] == list(ids[low:middle]) and reading.positions[low:middle] == list(positions[low:middle])
-        low, high = (middle, high) if same else (low, middle - 1)
-    return low
+    return min(shared_length(reading.ids, ids), shared_length(reading.positions, positions))

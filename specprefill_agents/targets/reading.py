@@ -120,6 +120,15 @@ class Reading:
             torch.cuda.empty_cache()
 
 
+def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many numbers two lists begin with alike; by comparing slices, as lists have tens of thousands."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if list(one[low:middle]) == list(other[low:middle]) else (low, middle - 1)
+    return low
+
+
 def check_attention(model: Any) -> None:
     """Raise `ConfigError` for an attention that takes gaps between positions for borders between sequences."""
     name = str(getattr(model.config, "_attn_implementation", ""))
