@@ -80,6 +80,11 @@ def git_commit() -> str:
     return (commit or "unknown") + ("+changes" if changed else "")
 
 
+def origin(command: str, commit: str) -> str:
+    """The command and the commit that figures come from, as a report says them."""
+    return f"`{command}` (commit {commit[:12]}{'+changes' * commit.endswith('+changes')})"
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)

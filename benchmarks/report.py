@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.machine import origin
 from benchmarks.metrics import estimate, mean_over, paired_difference
 from benchmarks.results import Cell, Results, load
 from benchmarks.tables import keep_names, table, with_interval
@@ -42,7 +43,7 @@ def _heading(results: Results) -> str:
     settings, machine = results.conditions["settings"], results.conditions["machine"]
     where = ", ".join([machine["processor"], f"{machine['cores']} cores", *([machine["gpu"]] if "gpu" in machine else [])])
     commands = dict.fromkeys((cell.provenance.get("command", ""), cell.provenance.get("commit", "")) for cell in results.cells)
-    lines = [f"`{command}` (commit {commit[:12] + '+changes' * commit.endswith('+changes')})" for command, commit in commands]
+    lines = [origin(command, commit) for command, commit in commands]
     return "\n".join([*lines, f"on {where}; draft {settings['draft']}, tokens counted with {settings['target_tokenizer']}"])
 
 

@@ -28,7 +28,7 @@ from benchmarks.crash.fleet import Fleet
 from benchmarks.crash.tally import Reference, Tally
 from benchmarks.crash.worker import DRAFTLESS, Job
 from benchmarks.crash.yard import Yard
-from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, git_commit, machine_kind, origin, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
 from benchmarks.settings import named, setting
 from benchmarks.tables import table
@@ -153,9 +153,9 @@ def is_sound(document: Mapping[str, Any]) -> bool:
 
 def markdown(document: Mapping[str, Any]) -> str:
     """The document in words."""
-    machine, commit, settings = document["machine"], document["commit"], document["settings"]
+    machine, settings = document["machine"], document["settings"]
     heading = (
-        f"`{document['command']}` (commit {commit[:12] + '+changes' * commit.endswith('+changes')})\n"
+        f"{origin(document['command'], document['commit'])}\n"
         f"on {machine['processor']}, {machine['cores']} cores; {settings['processes']} processes, "
         f"scorers {', '.join(settings['scorers'])}, {document['seconds']} s"
     )

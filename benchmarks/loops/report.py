@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.loops.dollars import DEAREST, Bill, Comparison, Row, compare, price_of
+from benchmarks.machine import origin
 from benchmarks.tables import table
 
 ALL = "all"
@@ -24,10 +25,10 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 
 def _heading(document: Mapping[str, Any]) -> str:
-    settings, machine, commit = document["settings"], document["machine"], document["commit"]
+    settings, machine = document["settings"], document["machine"]
     policies = "\n".join(f"- `{name}`: {about}" for name, about in document["policies"].items())
     return (
-        f"`{document['command']}` (commit {commit[:12] + '+changes' * commit.endswith('+changes')})\n"
+        f"{origin(document['command'], document['commit'])}\n"
         f"on {machine['processor']}, {machine['cores']} cores; scorer {settings['scorer']}"
         f"{', draft ' + settings['draft'] if 'draft' in settings else ''}; tokens counted with {settings['target_tokenizer']}; "
         f"off-peak prices, DeepSeek's caching rule; in a known account tools and system prompt are cached before the first request"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.machine import origin
 from benchmarks.tables import table
 
 Cells = Sequence[Sequence[object]]
@@ -17,7 +18,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     settings, machine = document["settings"], document["machine"]
     where = ", ".join([machine["processor"], f"{machine['cores']} cores", *([machine["gpu"]] if "gpu" in machine else [])])
     parts = [
-        f"`{document['command']}` (commit {document['commit'][:12] + '+changes' * document['commit'].endswith('+changes')})\n"
+        f"{origin(document['command'], document['commit'])}\n"
         f"on {where}, {settings['threads']} threads; draft {settings['draft']}, {settings['dtype']} by default"
     ]
     return "\n\n".join([*parts, *(_TABLES[name](part) for name, part in document["parts"].items())])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.machine import origin
 from benchmarks.tables import table
 
 MOST_EXAMPLES = 3
@@ -15,9 +16,8 @@ MOST_EXAMPLES = 3
 def markdown(document: Mapping[str, Any]) -> str:
     """What was checked, by set and kind and by check, and examples of what failed."""
     settings, machine = document["settings"], document["machine"]
-    commit = document["commit"]
     heading = (
-        f"`{document['command']}` (commit {commit[:12] + '+changes' * commit.endswith('+changes')})\n"
+        f"{origin(document['command'], document['commit'])}\n"
         f"on {machine['processor']}, {machine['cores']} cores; scorer {settings['scorer']}"
         f"{', draft ' + settings['draft'] if 'draft' in settings else ''}, keep {', '.join(settings['keep_ratios'])}, "
         f"tokens counted with {settings['target_tokenizer']}"
