@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks.made.draft import write_tiny_preset
+from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.key_index import KeyIndexScorer, load_key_index
 from specprefill_agents.scoring.single_flight import SingleFlight
+from specprefill_agents.scoring.speculative import load_speculative
 
 THREADS = 8
 TEXTS = [f"Shelf {number}: {'the books of this shelf are green and old. ' * 20}" for number in range(6)]
@@ -47,8 +49,17 @@ def test_a_text_that_many_threads_ask_for_at_once_is_read_once(scorer: KeyIndexS
 
 
 def test_threads_do_not_disturb_each_other(scorer: KeyIndexScorer) -> None:
-    scorer = KeyIndexScorer(scorer._draft, scorer._preset)  # without caches each call reads
-    calls = [(TEXTS[number % 6 :], f"which shelf is number {number}?") for number in range(12)]
+    without_caches = KeyIndexScorer(scorer._draft, scorer._preset)  # so that each call reads
+    check_undisturbed(without_caches, [TEXTS[number % 6 :] for number in range(12)])
+
+
+def test_threads_do_not_disturb_each_other_s_attention_rows(tiny_draft: str) -> None:
+    check_undisturbed(load_speculative(tiny_draft, device="cpu"), [[text] for text in TEXTS])
+
+
+def check_undisturbed(scorer: Scorer, contexts: list[list[str]]) -> None:
+    """Many threads at once get what each call gets alone."""
+    calls = [(texts, f"which shelf is number {number}?") for number, texts in enumerate(contexts)]
     alone = [scorer.score(*call) for call in calls]
     with ThreadPoolExecutor(THREADS) as threads:
         together = list(threads.map(lambda call: scorer.score(*call), calls))

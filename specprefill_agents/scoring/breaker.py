@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from specprefill_agents.errors import ConfigError
+from specprefill_agents.storage.forking import watch_forks
 
 State: TypeAlias = Literal["closed", "open", "half-open"]
 
@@ -18,7 +19,7 @@ LONGEST_COOLDOWN_S = 86_400
 
 
 class CircuitBreaker:
-    """Opens after `failures` in a row, for `cooldown_s` seconds; then one call may try. May be shared by threads.
+    """Opens after `failures` in a row, for `cooldown_s` seconds; then one call may try. May be shared by threads and forks.
 
     Whoever was allowed reports `succeeded` or `failed`. A try of which nothing is heard, because its caller was cancelled, is
     given up after another `cooldown_s`, and another call may try. Reports that arrive late, of calls allowed before it
@@ -30,6 +31,11 @@ class CircuitBreaker:
         check_breaker(failures, cooldown_s)
         self._failures, self._cooldown_s = failures, cooldown_s
         self._clock = clock
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """Start closed: what was allowed in the parent is not reported to the child."""
         self._lock = threading.Lock()
         self._failed = 0
         self._since: float | None = None  # when it opened, or let one call try; None while closed

@@ -120,7 +120,7 @@ class KeyIndexScorer:
         if not len(ids):
             yield np.zeros((len(self._preset.heads), 0, 1), np.float32)
             return
-        # Hooks see every pass of the model, so it makes one at a time.
+        # A capture ignores the passes of others, but torch counts hooks without a lock, and passes at once would add up in memory.
         with self._flights.alone(THE_DRAFT), HeadCapture(self._draft.model, self._preset.heads, what) as capture:
             for part in torch.from_numpy(ids).split(self._window):
                 yield self._run(capture, part)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from specprefill_agents.errors import ConfigError, ScoringError, missing_extra
-from specprefill_agents.scoring.breaker import CircuitBreaker
+from specprefill_agents.scoring.breaker import CircuitBreaker, check_breaker
 from specprefill_agents.scoring.score_format import unpacked
 from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.types import TokenScores
@@ -54,6 +54,7 @@ class Patience:
         for name in ("timeout_s", "connect_s", "pause_s", "longest_pause_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(name, getattr(self, name), "seconds > 0")
+        check_breaker(self.failures, self.cooldown_s)
 
 
 class RemoteScorer:

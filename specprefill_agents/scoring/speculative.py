@@ -24,7 +24,6 @@ from specprefill_agents.draft.loading import Draft, load_draft
 from specprefill_agents.draft.look_ahead import LookAhead
 from specprefill_agents.errors import ConfigError, ScoringError
 from specprefill_agents.scoring.joint_prompt import PromptFrame
-from specprefill_agents.scoring.single_flight import SingleFlight
 from specprefill_agents.types import TokenScores
 
 
@@ -45,7 +44,8 @@ class SpeculativeScorer:
     `ConfigError` for a setting out of range, `DraftError` for a draft without head, or whose attention cannot be read.
 
     Unlike other scorers', the scores depend on the order of the contexts: the draft reads them as one text, in order,
-    empty ones left out. Nothing is cached, nothing is kept by force, and layers with a sliding window do not count.
+    empty ones left out. Nothing is cached, nothing is kept by force, and layers with a sliding window do not count. May be
+    shared by threads, which read one after the other (`AttentionRows`).
     """
 
     def __init__(self, draft: Draft, *, look_ahead: LookAhead | None = None, pool_tokens: int = 13, chunk_tokens: int | None = 32) -> None:
@@ -56,7 +56,6 @@ class SpeculativeScorer:
             raise ConfigError("pool_tokens", pool_tokens, "an odd number of tokens")
         ahead.check(draft)
         self._draft = draft
-        self._flights = SingleFlight()
         self._look_ahead = ahead
         self._pool = pool_tokens
         self._chunk = chunk_tokens
@@ -121,8 +120,7 @@ class SpeculativeScorer:
             pooled = torch.nn.functional.avg_pool1d(probabilities[None], self._pool, stride=1, padding=self._pool // 2)
             torch.maximum(strongest[row], pooled[0].amax(dim=0), out=strongest[row])
 
-        with self._flights.alone("draft"):  # hooks see every pass of the model
-            rows = self._look_ahead.read(self._draft, prompt, consume)
+        rows = self._look_ahead.read(self._draft, prompt, consume)
         mean: NDArray[np.float64] = strongest[:rows].mean(dim=0).double().cpu().numpy()
         if not np.isfinite(mean).all():
             raise ScoringError(f"the attention of draft {self._draft.name!r} is not finite")

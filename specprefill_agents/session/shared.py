@@ -22,8 +22,7 @@ from specprefill_agents.session.recompacting import CacheState, Recompacted
 from specprefill_agents.storage.redis_rows import Found, RedisRows
 from specprefill_agents.storage.redis_server import RedisServer
 from specprefill_agents.storage.rows import DECISIONS
-from specprefill_agents.storage.score_cache import Scope
-from specprefill_agents.storage.shelves import MAX_AGE_S
+from specprefill_agents.storage.score_cache import MAX_AGE_S, Scope
 from specprefill_agents.types import CompressionResult, Segment
 
 T = TypeVar("T")

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Protocol
 from specprefill_agents.errors import ConfigError, NotKeptError
 from specprefill_agents.storage.directory import originals_directory
 from specprefill_agents.storage.rows import check_secret, row_key
-from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT
-from specprefill_agents.storage.shelves import MAX_AGE_S, MEMORY_BYTES, DiskShelf, MemoryShelf, Shelf, original_key
+from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT, MAX_AGE_S
+from specprefill_agents.storage.shelves import MEMORY_BYTES, DiskShelf, MemoryShelf, Shelf, original_key
 
 if TYPE_CHECKING:
     from specprefill_agents.storage.redis_server import RedisServer

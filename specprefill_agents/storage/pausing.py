@@ -1,6 +1,7 @@
 """When to leave a server alone: after a failure nothing is asked for a while, then once, and so on.
 
-Smaller than `guardrails.breaker`, which is above storage: one failure is enough, since each has cost its time limit.
+Not `scoring.breaker`: there what is reported of a call that was not allowed changes nothing. Here a connection that is lost
+in one way of asking pauses the other way anew, too, so that a server that is gone costs one wait a pause, not one each way.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.storage.redis_server import RedisServer, server_of
 from specprefill_agents.storage.rows import HEAD_BYTES, ORIGINAL, DamagedRowError, RowKind, check_secret, row_key
-from specprefill_agents.storage.score_cache import CacheStats, Scope, value_key
-from specprefill_agents.storage.shelves import MAX_AGE_S, TEXT_SCOPE, Shelf, check_age
+from specprefill_agents.storage.score_cache import MAX_AGE_S, CacheStats, Scope, value_key
+from specprefill_agents.storage.shelves import TEXT_SCOPE, Shelf, check_age
 
 V = TypeVar("V")
 

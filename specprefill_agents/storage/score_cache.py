@@ -44,6 +44,8 @@ LARGEST_SHARE = 8
 """A row larger than the limit divided by this is not stored: it would push out too much else."""
 PAUSE_CALLS = 64
 """How many calls leave the disk alone after it could not be opened or was locked for too long."""
+MAX_AGE_S = 7 * 24 * 3600.0
+"""How long what has a time to live is kept after it was last stored or read, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,11 @@ class ScoreCache:
         watch_forks(self)
 
     @staticmethod
-    def on_redis(server: RedisServer | str, *, secret: bytes, tenant: str = "", max_age_s: float | None = None) -> RedisRows:
+    def on_redis(server: RedisServer | str, *, secret: bytes, tenant: str = "", max_age_s: float = MAX_AGE_S) -> RedisRows:
         """The same on a Redis or Valkey server (or its URL), for all machines that share it: see `RedisRows`."""
         from specprefill_agents.storage.redis_rows import RedisRows
-        from specprefill_agents.storage.shelves import MAX_AGE_S
 
-        return RedisRows(server, secret=secret, tenant=tenant, max_age_s=MAX_AGE_S if max_age_s is None else max_age_s)
+        return RedisRows(server, secret=secret, tenant=tenant, max_age_s=max_age_s)
 
     def get(self, kind: RowKind[V], scope: Scope, name: str) -> V | None:
         """The value stored under `name`, or None; its arrays are the caller's own."""

@@ -14,10 +14,8 @@ from typing import NamedTuple, Protocol
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.storage.memory import MemoryCache
 from specprefill_agents.storage.rows import ORIGINAL
-from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT, Scope, ScoreCache, value_key
+from specprefill_agents.storage.score_cache import DEFAULT_SIZE_LIMIT, MAX_AGE_S, Scope, ScoreCache, value_key
 
-MAX_AGE_S = 7 * 24 * 3600.0
-"""How long a text is kept after it was last stored or read, in seconds."""
 MEMORY_BYTES = 2**27
 """Limit of a memory shelf, in compressed bytes."""
 

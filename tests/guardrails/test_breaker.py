@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -172,6 +174,17 @@ def test_no_failure_is_lost_between_threads(clock: Clock) -> None:
         list(pool.map(lambda _: breaker.failed(), range(3999)))
     assert breaker.state == "closed"
     breaker.failed()
+    assert breaker.state == "open"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_forked_while_the_lock_is_held_starts_closed(clock: Clock) -> None:
+    breaker = opened(clock)
+    with breaker._lock:
+        child = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(0 if breaker.allows() else 1))
+        child.start()
+        child.join(60)
+    assert child.exitcode == 0
     assert breaker.state == "open"
 
 

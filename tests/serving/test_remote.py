@@ -172,6 +172,12 @@ def test_impatience_is_an_error_at_construction(name: str, value: float) -> None
         Patience(**{name: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["failures", "cooldown_s"])
+def test_a_breaker_that_cannot_work_is_an_error_before_a_service_is_asked(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^breaker\.{name}="):
+        Patience(**{name: 0})  # type: ignore[arg-type]
+
+
 def test_a_service_that_is_not_there_is_an_error_at_construction() -> None:
     with pytest.raises(ScoringError, match="cannot be reached"):
         RemoteScorer("http://127.0.0.1:9", patience=Patience(tries=1))

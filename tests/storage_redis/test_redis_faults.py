@@ -59,8 +59,9 @@ def test_a_server_that_is_lost_costs_one_try_until_its_pause_is_over(own: LocalS
         rows.put(CONTEXT_KEYS, SCOPE, str(number), context_keys(number))
     assert (rows.server.stats.asked, rows.server.stats.failed, rows.server.stats.skipped) == (2, 1, 39)
     clock.now += PAUSE_S
-    for _ in range(20):
+    for number in range(20):
         assert rows.get(CONTEXT_KEYS, SCOPE, "x") is None
+        rows.put(CONTEXT_KEYS, SCOPE, str(number), context_keys(number))
     assert (rows.server.stats.asked, rows.server.stats.failed) == (3, 2)
     assert [record.partition(":")[0] for record in log.of("store")] == ["cannot be read and written to"]
     own.start()
