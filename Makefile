@@ -57,7 +57,7 @@ test: setup
 test-query-pipeline: $(QUERY_PIPELINE)/.installed
 	cd tests/query_pipeline && OMP_NUM_THREADS=1 ../../$(QUERY_PIPELINE)/bin/python -m pytest
 
-# Its pytest.ini is in the folder too. The draft is that of `make setup`.
+# Its pytest.ini is in the folder too. The draft is that of `make setup`; llama-index-core brings the tokenizer's file.
 test-ray: setup $(RAY)/.installed
 	cd tests/ray_serve && OMP_NUM_THREADS=1 ../../$(RAY)/bin/python -m pytest
 
@@ -106,5 +106,5 @@ $(RAY)/.installed: pyproject.toml
 	@echo "creating $(RAY) for Ray Serve (some hundred megabytes)"
 	@$(PYTHON) -m venv --clear $(RAY)
 	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install $(TORCH_$(TORCH)) $(TORCH_ARGS)
-	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install --editable '.[draft,ray]' 'pytest>=8.3' 'pytest-asyncio>=1.0'
+	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install --editable '.[draft,ray]' llama-index-core 'pytest>=8.3' 'pytest-asyncio>=1.0'
 	@touch $@
