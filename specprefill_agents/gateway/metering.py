@@ -7,7 +7,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from specprefill_agents.accounting.metering import CallMeter, ModelCall, OnStep
-from specprefill_agents.accounting.wire import Part, tools_part
+from specprefill_agents.accounting.wire import Part, tools_head
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.gateway.answers import Answer, read_answer
 from specprefill_agents.gateway.compressing import EVENT, CallReport
@@ -25,10 +25,9 @@ class Meter(CallMeter[CallReport, Answer]):
 
     def call_of(self, report: CallReport) -> ModelCall:
         """See `CallMeter`. Uncompressed, nobody would have described the tool that expands gaps."""
-        plain_tools = [tool for tool in report.tools if tool is not TOOL]
         return ModelCall(
-            head=(tools_part(report.tools),) if report.tools else (),
-            plain_head=(tools_part(plain_tools),) if plain_tools else (),
+            head=tools_head(report.tools),
+            plain_head=tools_head([tool for tool in report.tools if tool is not TOOL]),
             sent=tuple(map(part_of, report.sent)),
             plain=tuple(map(part_of, report.messages)),
             scorer_ms=report.result.usage.scorer_ms,
