@@ -89,7 +89,7 @@ def heat_map(record: Mapping[str, Any], settings: Mapping[str, Any], make_scorer
 
 def _pairs(spans: object) -> list[list[int]]:
     """Spans of a record; none where they are damaged."""
-    are_pairs = isinstance(spans, list) and all(
-        isinstance(one, list) and len(one) == 2 and all(type(end) is int for end in one) for one in spans
-    )
-    return list(spans) if are_pairs and isinstance(spans, list) else []
+    if not isinstance(spans, list):
+        return []
+    are_pairs = all(isinstance(one, list) and len(one) == 2 and all(type(end) is int for end in one) for one in spans)
+    return spans if are_pairs else []
