@@ -103,6 +103,7 @@ class BodyCompressor:
         messages = messages if isinstance(messages, list) else []
         opening = f"{caller.tenant}/{opening_of(messages)}"
         name = None if caller.session is None else f"{caller.tenant}/{caller.session}"
+        conversation_id = name or name_of(opening)
         tenant = self._tenant(caller.tenant)
         session = tenant.sessions.get(name, opening)
         head = described(tenant.compressor, request.get("tools"))
@@ -117,9 +118,9 @@ class BodyCompressor:
             tools=tuple(tools) if isinstance(tools, list) else (),
             model=model if isinstance(model, str) else "",
             tenant=caller.tenant,
-            conversation_id=name or name_of(opening),
+            conversation_id=conversation_id,
             is_named=name is not None,
-            arm=self._compressor.guard.arm(name or name_of(opening)),
+            arm=self._compressor.guard.arm(conversation_id),
         )
         is_expanding = sent.get("tools") is not request.get("tools")
         return Prepared(body, report, tenant.compressor.originals if is_expanding else None, text, request, sent)
