@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, Any
 
+from tests.loopback import running
 from tests.openai_server import Recorded
 
 RUNNING = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
@@ -55,17 +56,10 @@ def _port(log: IO[str]) -> int:
 @contextmanager
 def _recording(upstream: int) -> Iterator[Recorded]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Recorder)
-    server.daemon_threads = True
-    recorded = Recorded(f"http://127.0.0.1:{server.server_address[1]}/v1")
-    server.recorded, server.upstream = recorded, upstream  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(server) as url:
+        recorded = Recorded(f"{url}/v1")
+        server.recorded, server.upstream = recorded, upstream  # type: ignore[attr-defined]
         yield recorded
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Recorder(BaseHTTPRequestHandler):

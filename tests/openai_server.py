@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 
+from tests.loopback import running
+
 MISSING_REASONING = "The `reasoning_content` in the thinking mode must be passed back to the API."
 ANSWER = "The train to Basel leaves at 7:30; nothing else was found."
 THOUGHTS = "The timetable is long.\n\n  First its head – then “Basel”. "
@@ -44,18 +46,11 @@ class Recorded:
 def serving() -> Iterator[Recorded]:
     """Runs a server on a free port of 127.0.0.1."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    recorded = Recorded(f"http://127.0.0.1:{server.server_address[1]}/v1")
-    server.recorded = recorded  # type: ignore[attr-defined]
-    server.lock = threading.Lock()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(server) as url:
+        recorded = Recorded(f"{url}/v1")
+        server.recorded = recorded  # type: ignore[attr-defined]
+        server.lock = threading.Lock()  # type: ignore[attr-defined]
         yield recorded
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

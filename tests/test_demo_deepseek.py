@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from specprefill_langchain.demo import run
 from specprefill_langchain.demo.model import DEEPSEEK_MODEL, deepseek_model
 from specprefill_langchain.demo.task import script
 from tests.demo_runs import watch
+from tests.loopback import running
 
 
 def test_without_a_key_there_is_no_deepseek(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,16 +54,10 @@ def deepseek_requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("DEEPSEEK_API_KEY", "not-a-key")
-    monkeypatch.setenv("DEEPSEEK_API_BASE", f"http://127.0.0.1:{server.server_port}/v1")
-    yield requests
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        monkeypatch.setenv("DEEPSEEK_API_KEY", "not-a-key")
+        monkeypatch.setenv("DEEPSEEK_API_BASE", f"{url}/v1")
+        yield requests
 
 
 def test_deepseek_drives_the_whole_loop_over_compressed_outputs(

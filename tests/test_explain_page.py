@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specprefill_agents.observe.explain import visible
-from specprefill_agents.observe.explain_page import page_data, render_page, script_json
+from specprefill_agents.observe.explain_page import page_data, render_page
+from specprefill_agents.observe.html_page import script_json
 from tests.explained_pages import ATTACK, CHOOSE_ALL, LOG, explained, random_cases, select_script
 from tests.strategies import TEXTS
 

@@ -59,11 +59,11 @@ def test_of_another_s_error_only_the_type_and_the_place_are_said(read: Read, inc
 
 def test_strings_that_a_message_quotes_are_left_out_and_what_is_our_own_stays(read: Read, include_text: bool) -> None:
     log = logging.getLogger("specprefill_agents.some")
-    log.warning("%s in %s: %s after %.1f s, %r", "zebra", Path("/tmp/cache"), ScoringError("not finite"), 2.25, "walrus")
+    log.warning("%s in %s: %s after %.1f s, %r", "zebra", Path("scores/cache"), ScoringError("not finite"), 2.25, "walrus")
     log.warning("all said")
     log.warning("%(name)s", {"name": "zebra"})
     first, second, third = (row["message"] for row in read())
     quoted = ("zebra", "'walrus'", "zebra") if include_text else (REDACTED, REDACTED, "%(name)s")
-    assert first == f"{quoted[0]} in /tmp/cache: not finite after 2.2 s, {quoted[1]}"
+    assert first == f"{quoted[0]} in scores/cache: not finite after 2.2 s, {quoted[1]}"
     assert second == "all said"
     assert third == quoted[2]

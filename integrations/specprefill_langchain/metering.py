@@ -8,8 +8,7 @@ from langchain_core.messages import AIMessage
 
 from specprefill_agents.accounting.ledger_file import LedgerFile
 from specprefill_agents.accounting.metering import CallMeter, ModelCall, OnStep
-from specprefill_agents.accounting.tokens import TokenCounter
-from specprefill_agents.accounting.wire import Part
+from specprefill_agents.accounting.wire import Part, tool_name
 from specprefill_langchain.parts import head_parts, part_of, reported_usage
 from specprefill_langchain.step import StepReport
 
@@ -23,7 +22,7 @@ class Meter(CallMeter[StepReport, AIMessage]):
 
     def call_of(self, report: StepReport) -> ModelCall:
         """See `CallMeter`. Uncompressed, nobody would have described the tool that expands gaps."""
-        tools = [tool for tool in report.tools if _name(tool) != self.settings.expand_tool]
+        tools = [tool for tool in report.tools if tool_name(tool) != self.settings.expand_tool]
         return ModelCall(
             head=tuple(head_parts(report.tools, report.system)),
             plain_head=tuple(head_parts(tools, report.system)),
@@ -39,17 +38,3 @@ class Meter(CallMeter[StepReport, AIMessage]):
 
 Metered: TypeAlias = "Meter | LedgerFile | OnStep"
 """Where steps go: to a file, to a function, or to a meter with settings of its own."""
-
-
-def meter_for(ledger: Metered | None, counter: TokenCounter) -> Meter:
-    """The meter that feeds `ledger`; for None one that feeds nothing, and only looks at prefixes."""
-    if isinstance(ledger, Meter):
-        return ledger
-    return Meter(counter, ledger.append if isinstance(ledger, LedgerFile) else ledger)
-
-
-def _name(tool: object) -> str:
-    if isinstance(tool, dict):
-        function = tool.get("function")
-        return str((function if isinstance(function, dict) else tool).get("name"))
-    return str(getattr(tool, "name", ""))

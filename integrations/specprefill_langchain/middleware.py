@@ -27,7 +27,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.figures import figures_of, note_in_trace
-from specprefill_langchain.metering import Metered, meter_for
+from specprefill_langchain.metering import Meter, Metered
 from specprefill_langchain.parts import head_parts
 from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.remembering import Remembered, Replay
@@ -85,7 +85,7 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         self.compressor = compressor
         self.tools = [expand_tool(compressor)] if compressor.originals else []
         self._on_step = on_step
-        self._meter = meter_for(ledger, compressor.counter) if ledger is not None or on_step is not None else None
+        self._meter = Meter.feeding(ledger, compressor.counter) if ledger is not None or on_step is not None else None
         self._remembered = Remembered()
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-middleware")
         # Apart, so that accounting for one conversation does not wait until the outputs of another are scored.

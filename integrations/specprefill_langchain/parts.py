@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from specprefill_agents.accounting.usage import NO_USAGE, UsageReading, read_usage
-from specprefill_agents.accounting.wire import Part, message_part, tools_part
+from specprefill_agents.accounting.wire import Part, message_part, tools_head
 
 _ROLES = {
     "human": "user",
@@ -27,7 +27,7 @@ _BETWEEN_BLOCKS = "\x1d"
 def head_parts(tools: Sequence[BaseTool | dict[str, Any]], system: SystemMessage | None) -> list[Part]:
     """What comes before the messages of a request; an agent's tools and system prompt as it keeps them."""
     described = [tool if isinstance(tool, dict) else convert_to_openai_tool(tool) for tool in tools]
-    return [*([tools_part(described)] if described else []), *([part_of(system)] if system else [])]
+    return [*tools_head(described), *([part_of(system)] if system else [])]
 
 
 def part_of(message: BaseMessage) -> Part:

@@ -5,9 +5,6 @@ Holds whole texts and decides anew for each question; how a text is scored, cut 
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +22,8 @@ from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, build_query, call_label
 from specprefill_agents.storage.originals import Originals
 from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
+from specprefill_llamaindex.messages import TOOL_ROLES, calls_in, tool_call_id
+from specprefill_llamaindex.threads import in_thread
 
 logger = logging.getLogger(__name__)
 dispatcher = get_dispatcher(__name__)
@@ -92,11 +91,11 @@ class SpecPrefillMemoryBlock(BaseMemoryBlock[str]):
         return self._compressor.originals
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
-        called = _calls(messages)
+        called = {call_id: call for message in messages for call_id, call in calls_in(message).items()}
         for message in messages:
-            call = called.get(str(message.additional_kwargs.get("tool_call_id")), CallContext())
+            call = called.get(tool_call_id(message) or "", CallContext())
             text = message.content or ""
-            is_result = message.role in (MessageRole.TOOL, MessageRole.FUNCTION)
+            is_result = message.role in TOOL_ROLES
             if not text.strip() or call.tool == EXPAND_TOOL:
                 continue
             if is_result or self._compressor.counter.count(text) >= self.long_text_tokens:
@@ -115,9 +114,7 @@ class SpecPrefillMemoryBlock(BaseMemoryBlock[str]):
         return await self._in_worker(limit) or None if limit > 0 else None
 
     async def _in_worker(self, limit: int) -> str:
-        context, texts, question = contextvars.copy_context(), tuple(self.texts), self._question
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._edge, lambda: context.run(self._shown_or_whole, texts, question, limit))
+        return await in_thread(self._edge, self._shown_or_whole, tuple(self.texts), self._question, limit)
 
     def _shown_or_whole(self, texts: Sequence[HeldText], question: str, limit: int) -> str:
         try:
@@ -183,21 +180,3 @@ class SpecPrefillMemoryBlock(BaseMemoryBlock[str]):
 
 def _joined(parts: Iterable[tuple[str, str]]) -> str:
     return "\n\n".join(f"{heading}\n{text}".rstrip() for heading, text in parts)
-
-
-def _calls(messages: Sequence[ChatMessage]) -> dict[str, CallContext]:
-    """Id of each tool call in `messages` -> what was called."""
-    return {
-        str(block.tool_call_id): CallContext(block.tool_name, _arguments(block.tool_kwargs))
-        for message in messages
-        for block in message.blocks
-        if block.block_type == "tool_call"
-    }
-
-
-def _arguments(given: Any) -> Mapping[str, Any]:
-    try:
-        read = json.loads(given) if isinstance(given, str) else given
-    except ValueError:
-        read = given
-    return read if isinstance(read, Mapping) else {"": read}

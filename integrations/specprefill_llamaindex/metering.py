@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
 from llama_index.core.base.llms.types import ChatResponse
 
 from specprefill_agents.accounting.ledger_file import LedgerFile
 from specprefill_agents.accounting.metering import CallMeter, ModelCall, OnStep
-from specprefill_agents.accounting.tokens import TokenCounter
-from specprefill_agents.accounting.wire import Part, tools_part
+from specprefill_agents.accounting.wire import Part, tool_name, tools_head
 from specprefill_llamaindex.parts import part_of, reported_usage
 from specprefill_llamaindex.step import StepReport
 
@@ -24,10 +22,9 @@ class Meter(CallMeter[StepReport, ChatResponse]):
 
     def call_of(self, report: StepReport) -> ModelCall:
         """See `CallMeter`. Uncompressed, nobody would have described the tool that expands gaps."""
-        plain_tools = [tool for tool in report.tools if _name(tool) != self.settings.expand_tool]
         return ModelCall(
-            head=(tools_part(report.tools),) if report.tools else (),
-            plain_head=(tools_part(plain_tools),) if plain_tools else (),
+            head=tools_head(report.tools),
+            plain_head=tools_head([tool for tool in report.tools if tool_name(tool) != self.settings.expand_tool]),
             sent=tuple(map(part_of, report.sent)),
             plain=tuple(map(part_of, report.messages)),
             scorer_ms=report.result.usage.scorer_ms,
@@ -40,15 +37,3 @@ class Meter(CallMeter[StepReport, ChatResponse]):
 
 Metered: TypeAlias = "Meter | LedgerFile | OnStep"
 """Where steps go: to a file, to a function, or to a meter with settings of its own."""
-
-
-def meter_for(ledger: Metered | None, counter: TokenCounter) -> Meter:
-    """The meter that feeds `ledger`; for None one that feeds nothing, and only looks at prefixes."""
-    if isinstance(ledger, Meter):
-        return ledger
-    return Meter(counter, ledger.append if isinstance(ledger, LedgerFile) else ledger)
-
-
-def _name(tool: object) -> str:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    return str((function if isinstance(function, Mapping) else tool).get("name")) if isinstance(tool, Mapping) else ""

@@ -5,8 +5,6 @@ Knows LlamaIndex nodes; how a text is scored, cut and rendered is the core's bus
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +21,7 @@ from specprefill_agents import CompressedSegment, CompressionConfig, Compression
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.selection.units import rank_prior
 from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
+from specprefill_llamaindex.threads import in_thread
 
 logger = logging.getLogger(__name__)
 dispatcher = get_dispatcher(__name__)
@@ -117,9 +116,7 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
         return kept
 
     async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._edge, lambda: context.run(self._postprocess_nodes, nodes, query_bundle))
+        return await in_thread(self._edge, self._postprocess_nodes, nodes, query_bundle)
 
     def _decide(self, nodes: Sequence[NodeWithScore], query: str) -> tuple[dict[int, CompressedSegment], list[CompressionResult]]:
         """Position of each node that shared a budget of which something was left out -> what is kept of it; and every result."""

@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatResponse
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session.stepping import failed
-from specprefill_llamaindex.metering import Metered, meter_for
+from specprefill_llamaindex.metering import Meter, Metered
 from specprefill_llamaindex.step import EVENT, StepReport
 from specprefill_llamaindex.threads import in_thread
 
@@ -23,7 +23,7 @@ class Listeners:
         self._on_step = on_step
         # Apart from the thread in which the draft works: an answer must not wait until another conversation is scored.
         self._accountant = ThreadPoolExecutor(1, thread_name_prefix="specprefill-ledger")
-        self._meter = None if on_step is None and ledger is None else meter_for(ledger, compressor.counter)
+        self._meter = None if on_step is None and ledger is None else Meter.feeding(ledger, compressor.counter)
 
     def asked(self, step: StepReport) -> StepReport:
         """A model call is about to be made; the step comes back with its prefix report, where somebody wants one."""

@@ -12,10 +12,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from specprefill_agents.accounting.caching import RULES
 from specprefill_agents.accounting.ledger import Conversation, Ledger, Step
+from specprefill_agents.accounting.ledger_file import LedgerFile
 from specprefill_agents.accounting.recording import Exchange, LedgerSettings, Recorder
 from specprefill_agents.accounting.tokens import TokenCounter
 from specprefill_agents.accounting.tracking import PrefixReport, PrefixTracker
@@ -28,6 +29,7 @@ OnStep: TypeAlias = Callable[[Conversation, Step], None]
 
 Report = TypeVar("Report")
 Answer = TypeVar("Answer")
+Meter = TypeVar("Meter", bound="CallMeter[Any, Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,13 @@ class CallMeter(ABC, Generic[Report, Answer]):
         self._now = now
         self._held: OrderedDict[tuple[str, str], _Followed] = OrderedDict()
         self._lock = threading.Lock()
+
+    @classmethod
+    def feeding(cls: type[Meter], ledger: Meter | LedgerFile | OnStep | None, counter: TokenCounter) -> Meter:
+        """The meter that feeds `ledger`: itself where it is one; for None one that feeds nothing, and only looks at prefixes."""
+        if isinstance(ledger, CallMeter):
+            return ledger
+        return cls(counter, ledger.append if isinstance(ledger, LedgerFile) else ledger)
 
     @property
     def ledger(self) -> Ledger:

@@ -57,6 +57,19 @@ def tools_part(tools: Sequence[Mapping[str, Any]]) -> Part:
     return Part(json.dumps(list(tools), ensure_ascii=False, default=str), "tools")
 
 
+def tools_head(tools: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
+    """What a request with these tools begins with: their part, or nothing where there are none."""
+    return (tools_part(tools),) if tools else ()
+
+
+def tool_name(tool: object) -> str:
+    """The name of a tool, or of one that is described as to a provider, within `function` or bare; "" where it has none."""
+    if not isinstance(tool, Mapping):
+        return str(getattr(tool, "name", ""))
+    function = tool.get("function")
+    return str((function if isinstance(function, Mapping) else tool).get("name") or "")
+
+
 def message_part(
     role: str, content: str, tool_calls: Sequence[Mapping[str, Any]] = (), tool_call_id: str = "", reasoning: str = ""
 ) -> Part:

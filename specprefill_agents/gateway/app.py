@@ -167,8 +167,9 @@ class Gateway:
             problem = Problem(500, f"a request failed ({type(error).__name__})")
             failed(self._compressor, EVENT, "a request", error)
         if not out.has_begun:
-            await out.begin(*_start(problem))
-            await out.piece(bytes(problem.response().body))
+            response = problem.response()
+            await out.begin(response.status_code, response.raw_headers)
+            await out.piece(bytes(response.body))
             await out.end()
 
 
@@ -176,10 +177,6 @@ def _path(request: Request) -> str:
     """Of a request, below the base URL."""
     query = request.url.query
     return request.url.path.removeprefix(BASE) + (f"?{query}" if query else "")
-
-
-def _start(problem: Problem) -> tuple[int, list[tuple[bytes, bytes]]]:
-    return problem.status, problem.response().raw_headers
 
 
 def _headers(usage: Usage) -> list[tuple[bytes, bytes]]:

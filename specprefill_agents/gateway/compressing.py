@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +16,7 @@ from specprefill_agents.gateway.respelling import respelled
 from specprefill_agents.gateway.settings import GatewaySettings
 from specprefill_agents.session.sessions import Sessions, name_of
 from specprefill_agents.session.stepping import compress_rounds, described, failed
+from specprefill_agents.storage.last_used import LastUsed
 from specprefill_agents.storage.originals import Originals, default_originals
 from specprefill_agents.types import CompressionResult
 
@@ -88,9 +87,8 @@ class BodyCompressor:
         self._compressor = compressor
         self._settings = settings
         self._originals_of = originals_of
-        self._common = _Tenant(compressor, Sessions(compressor, settings.max_sessions, None))
-        self._tenants: OrderedDict[str, _Tenant] = OrderedDict()
-        self._lock = threading.Lock()
+        self._common = self._compressing_with(compressor)
+        self._tenants = LastUsed[_Tenant](settings.max_tenants)
 
     def prepare(self, data: bytes, caller: Caller) -> Prepared:
         """`data` with its tool outputs compressed. Raises `Problem` for what is beyond a limit or no JSON object.
@@ -103,6 +101,7 @@ class BodyCompressor:
         messages = messages if isinstance(messages, list) else []
         opening = f"{caller.tenant}/{opening_of(messages)}"
         name = None if caller.session is None else f"{caller.tenant}/{caller.session}"
+        conversation_id = name or name_of(opening)
         tenant = self._tenant(caller.tenant)
         session = tenant.sessions.get(name, opening)
         head = described(tenant.compressor, request.get("tools"))
@@ -117,9 +116,9 @@ class BodyCompressor:
             tools=tuple(tools) if isinstance(tools, list) else (),
             model=model if isinstance(model, str) else "",
             tenant=caller.tenant,
-            conversation_id=name or name_of(opening),
+            conversation_id=conversation_id,
             is_named=name is not None,
-            arm=self._compressor.guard.arm(name or name_of(opening)),
+            arm=self._compressor.guard.arm(conversation_id),
         )
         is_expanding = sent.get("tools") is not request.get("tools")
         return Prepared(body, report, tenant.compressor.originals if is_expanding else None, text, request, sent)
@@ -141,15 +140,10 @@ class BodyCompressor:
         """What a tenant's requests are compressed with: its own where originals are kept, those of the `max_tenants` used last."""
         if not self._settings.expand:
             return self._common
-        with self._lock:
-            found = self._tenants.pop(name, None)
-            if found is None:
-                compressor = self._compressor.keeping_in(self._originals_of(name))
-                found = _Tenant(compressor, Sessions(compressor, self._settings.max_sessions, None))
-            self._tenants[name] = found
-            while len(self._tenants) > self._settings.max_tenants:
-                self._tenants.popitem(last=False)
-            return found
+        return self._tenants.get(name, lambda: self._compressing_with(self._compressor.keeping_in(self._originals_of(name))))
+
+    def _compressing_with(self, compressor: Compressor) -> _Tenant:
+        return _Tenant(compressor, Sessions(compressor, self._settings.max_sessions, None))
 
 
 def _with(request: dict[str, Any], messages: list[Any], compressed: list[Any], is_expanding: bool) -> dict[str, Any]:

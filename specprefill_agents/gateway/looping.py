@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,12 +25,12 @@ from specprefill_agents.storage.originals import Originals
 _END_OF_EVENT = re.compile(rb"\r?\n\r?\n")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Turn:
-    """An answer that was read: all of it, and the events that the client has not been sent."""
+    """An answer that was read: all of it, and the pieces that the client has not been sent."""
 
-    data: bytes = b""
-    held: list[bytes] = field(default_factory=list)
+    data: bytes
+    held: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,15 @@ class ExpandLoop:
 
     async def _read(self, answer: httpx.Response, out: Outgoing | None) -> _Turn:
         """Read an answer whole; pass on the events before its calls, where there is somebody to pass them on to."""
-        turn, pieces = _Turn(), []
+        pieces: list[bytes] = []
+        held: list[bytes] = []
         async for event in _events(self._limited(answer)) if out else self._limited(answer):
             pieces.append(event)
-            if out is None:
-                continue
-            if turn.held or is_late(event):
-                turn.held.append(event)
+            if out is None or held or is_late(event):
+                held.append(event)
             else:
                 await out.piece(event)
-        turn.data = b"".join(pieces)
-        return turn
+        return _Turn(b"".join(pieces), held)
 
     async def _limited(self, answer: httpx.Response) -> AsyncIterator[bytes]:
         """An answer as it comes. Raises `Problem` where it is too large to be held."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from specprefill_agents.accounting.metering import CallMeter, ModelCall, OnStep
-from specprefill_agents.accounting.wire import Part, tools_part
+from specprefill_agents.accounting.wire import Part, tools_head
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.gateway.answers import Answer, read_answer
 from specprefill_agents.gateway.compressing import EVENT, CallReport
 from specprefill_agents.gateway.expanding import TOOL
 from specprefill_agents.gateway.messages import part_of
 from specprefill_agents.session.stepping import failed
+from specprefill_agents.storage.last_used import LastUsed
 
 
 class Meter(CallMeter[CallReport, Answer]):
@@ -25,10 +24,9 @@ class Meter(CallMeter[CallReport, Answer]):
 
     def call_of(self, report: CallReport) -> ModelCall:
         """See `CallMeter`. Uncompressed, nobody would have described the tool that expands gaps."""
-        plain_tools = [tool for tool in report.tools if tool is not TOOL]
         return ModelCall(
-            head=(tools_part(report.tools),) if report.tools else (),
-            plain_head=(tools_part(plain_tools),) if plain_tools else (),
+            head=tools_head(report.tools),
+            plain_head=tools_head([tool for tool in report.tools if tool is not TOOL]),
             sent=tuple(map(part_of, report.sent)),
             plain=tuple(map(part_of, report.messages)),
             scorer_ms=report.result.usage.scorer_ms,
@@ -46,9 +44,7 @@ class Accounts:
     def __init__(self, compressor: Compressor, on_step: OnStep | None, limit: int) -> None:
         self._compressor = compressor
         self._on_step = on_step
-        self._limit = limit
-        self._meters: OrderedDict[str, Meter] = OrderedDict()
-        self._lock = threading.Lock()
+        self._meters = LastUsed[Meter](limit)
         # Apart from the threads that compress: an answer must not wait until another conversation is scored.
         self._accountant = ThreadPoolExecutor(1, thread_name_prefix="specprefill-ledger")
 
@@ -81,9 +77,4 @@ class Accounts:
             failed(self._compressor, EVENT, "the ledger", error)
 
     def _meter(self, tenant: str) -> Meter:
-        with self._lock:
-            meter = self._meters.pop(tenant, None) or Meter(self._compressor.counter, self._on_step)
-            self._meters[tenant] = meter
-            while len(self._meters) > self._limit:
-                self._meters.popitem(last=False)
-            return meter
+        return self._meters.get(tenant, lambda: Meter(self._compressor.counter, self._on_step))

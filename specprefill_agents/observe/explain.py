@@ -50,6 +50,19 @@ class Compresses(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """Stands for the compressor that made a decision: `compress` decides nothing anew, it says what was decided."""
+
+    config: CompressionConfig
+    counter: TokenCounter
+    decision: CompressedSegment
+
+    def compress(self, _: Sequence[Segment], query: str) -> CompressionResult:
+        """The decision."""
+        return CompressionResult((self.decision,))
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainedUnit:
     """One unit [start, end) of the text: its size, its place, what it drags along, its scores (S) and what became of it.
 

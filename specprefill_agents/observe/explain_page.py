@@ -1,43 +1,32 @@
-"""The heat-map page of an `Explanation`: one HTML file that asks the network for nothing.
-
-The text is untrusted: it enters the page HTML-escaped, numbers and names enter as JSON that cannot end its element, and a
-content policy lets run only the one script and style whose hashes it names.
-"""
+"""The heat-map page of an `Explanation`: one HTML file that asks the network for nothing."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from bisect import bisect_right
 from collections.abc import Iterator
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from specprefill_agents.errors import missing_extra
 from specprefill_agents.observe.explain import NO_QUESTION, TOP_SHARES, ExplainedUnit, Explanation, visible
+from specprefill_agents.observe.html_page import asset, content_policy, rendered, script_of
 
 LONG_UNITS = 3_000
 """A text with more units is laid out only where it is looked at."""
 
+_HERE = "specprefill_agents.observe"
 _SCRIPTS = ("select.js", "view.js", "detail.js", "move.js", "minimap.js")
 
 
 def render_page(explanation: Explanation) -> str:
     """The page as HTML, to be written as UTF-8. Raises ImportError with the pip command where jinja2 is missing."""
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ModuleNotFoundError as error:
-        raise missing_extra("The heat-map page", "cli") from error
-    style, script = asset("base.css") + asset("page.css"), _script()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(asset("page.html.j2")).render(
+    style, script = asset(_HERE, "base.css") + asset(_HERE, "page.css"), script_of(_HERE, _SCRIPTS)
+    return rendered(
+        "The heat-map page",
+        asset(_HERE, "page.html.j2"),
+        style,
+        script,
+        page_data(explanation),
         policy=content_policy(style, script),
-        style=Markup(style),  # noqa: S704 - files of this package
-        script=Markup(script),  # noqa: S704
-        data=Markup(script_json(page_data(explanation))),  # noqa: S704 - escaped by script_json
         title=visible(explanation.title),
         query=visible(explanation.query) or NO_QUESTION,
         notice=_notice(explanation),
@@ -50,17 +39,6 @@ def render_page(explanation: Explanation) -> str:
         legend=_legend(),
         footer=f"Tokens counted by {explanation.tokenizer}. Scores by {', '.join(explanation.scorers)}; the first one decided.",
     )
-
-
-def content_policy(style: str, script: str) -> str:
-    """The Content-Security-Policy under which nothing but this style and this script has any effect."""
-    return f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-
-
-def script_json(value: object) -> str:
-    """`value` as JSON that is inert inside a script element: ASCII, and without any of < > &."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def page_data(explanation: Explanation) -> dict[str, Any]:
@@ -133,17 +111,3 @@ def _unit(explanation: Explanation, unit: ExplainedUnit, level: int) -> dict[str
 def _legend() -> list[dict[str, Any]]:
     labels = ["rest", *(f"{100 * share:g}" for share in reversed(TOP_SHARES))]
     return [{"heat": level, "label": label} for level, label in enumerate(labels)]
-
-
-def _script() -> str:
-    parts = "\n".join(asset(name) for name in _SCRIPTS)
-    return f'"use strict";\n(() => {{\n{parts}\nstart();\n}})();\n'
-
-
-def asset(name: str) -> str:
-    """A file of the page's, such as `base.css`, which other pages share."""
-    return (files("specprefill_agents.observe") / "page" / name).read_text(encoding="utf-8")
-
-
-def _hash(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

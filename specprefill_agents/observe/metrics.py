@@ -14,10 +14,6 @@ from specprefill_agents.observe.reasons import reason_word
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter
 
-COMPRESS = "compress"
-"""The event of a call of the compressor."""
-DRIFT = "drift"
-"""The event of a drift alert."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Bounds of the histogram of scorer time."""
 _COUNTERS = {
@@ -62,9 +58,9 @@ class Metrics:
             return
         if fields.get("fallback_reason"):
             self._add("specprefill_fallbacks", reason=reason_word(str(fields["fallback_reason"])))
-        if event == COMPRESS:
+        if event == "compress":
             self._add_call(fields)
-        elif event == DRIFT:
+        elif event == "drift":
             self._add("specprefill_drift_alerts", measure=str(fields.get("measure")))
 
     def on_step(self, _: Conversation, step: Step) -> None:
@@ -87,8 +83,8 @@ class Metrics:
     def _add_call(self, fields: Mapping[str, Any]) -> None:
         if fields.get("scorer_ms"):
             self._seconds.observe(fields["scorer_ms"] / 1000)
-        for name in ("hit", "miss"):
-            self._add("specprefill_cache_requests", fields.get("cache_hits" if name == "hit" else "cache_misses", 0), result=name)
+        self._add("specprefill_cache_requests", fields.get("cache_hits", 0), result="hit")
+        self._add("specprefill_cache_requests", fields.get("cache_misses", 0), result="miss")
         if fields.get("conversation") is None:  # else each decision has a record of its own
             self._add_texts(fields, Count(str(outcome) for outcome, _ in fields.get("segments", ())))
 

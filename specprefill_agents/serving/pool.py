@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,6 +15,7 @@ from specprefill_agents.observe.audit import SilentAudit
 from specprefill_agents.scoring.base import Scorer, scorer_fingerprint
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.registry import make_scorer
+from specprefill_agents.storage.last_used import LastUsed
 from specprefill_agents.storage.score_cache import default_cache
 from specprefill_agents.types import KeepRatio
 
@@ -38,8 +37,7 @@ class CompressorPool:
         self._draft = resolve_draft(draft)
         self._counter = counter_for(config.target_tokenizer)
         self.scorer: Scorer = make_scorer(config, self._draft, device, default_cache())
-        self._lock = threading.Lock()
-        self._made: OrderedDict[str, Compressor] = OrderedDict()
+        self._made = LastUsed[Compressor](MAX_COMPRESSORS)
         if loads:
             self.load()
 
@@ -55,11 +53,4 @@ class CompressorPool:
         changes = {**settings, **({} if keep_ratio is None else {"keep_ratio": keep_ratio})}
         config = replace(self._config, **changes)
         name = json.dumps(config.to_dict(), sort_keys=True)
-        with self._lock:
-            made = self._made.pop(name, None)
-            if made is None:
-                made = Compressor(self._draft, config, scorer=self.scorer, counter=self._counter, audit=SilentAudit())
-            self._made[name] = made
-            while len(self._made) > MAX_COMPRESSORS:
-                self._made.popitem(last=False)
-            return made
+        return self._made.get(name, lambda: Compressor(self._draft, config, scorer=self.scorer, counter=self._counter, audit=SilentAudit()))

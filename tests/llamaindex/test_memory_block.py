@@ -99,6 +99,14 @@ async def test_a_text_is_called_by_the_call_that_made_it(block: SpecPrefillMemor
     assert (await block.aget([ChatMessage("Which port?", role="user")])).startswith('read_log("gateway.log")')
 
 
+async def test_calls_that_stand_beside_the_blocks_of_a_message_are_known_as_well(block: SpecPrefillMemoryBlock) -> None:
+    question, _, result, answer = turn(1, "read_log", log("gateway", PORT), name="gateway.log")
+    beside = {"id": "call-1", "type": "function", "function": {"name": "read_log", "arguments": '{"name": "gateway.log"}'}}
+    older = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [beside]})
+    await block.aput([question, older, result, answer])
+    assert [held.label for held in block.texts] == ['read_log("gateway.log")']
+
+
 async def test_whatever_is_cut_can_be_expanded_by_the_id_it_is_shown_with(block: SpecPrefillMemoryBlock) -> None:
     await block.aput(TURNS)
     text = await block.aget([ChatMessage("Who owns the nightly import?", role="user")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.remote import Patience, RemoteScorer
 from specprefill_agents.scoring.score_format import packed, unpacked
 from tests.invariants import Records
+from tests.loopback import running
 from tests.serving.running import serving, serving_process
 
 TEXT = "".join(f"Day {day}: the weather was mild, and the log has nothing else to say.\n" for day in range(40))
@@ -66,17 +66,8 @@ def scripted() -> Iterator[Scripted]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base names it
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    script.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as script.url:
         yield script
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

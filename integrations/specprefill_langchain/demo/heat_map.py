@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from langchain_core.messages import AIMessage
 
-from specprefill_agents import CompressionConfig, CompressionResult, Compressor, Segment
-from specprefill_agents.accounting.tokens import TokenCounter
-from specprefill_agents.observe.explain import Explanation, explain
+from specprefill_agents import Compressor, Segment
+from specprefill_agents.observe.explain import Decided, Explanation, explain
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.storage.score_cache import default_cache
 from specprefill_agents.types import CompressedSegment
@@ -31,18 +29,6 @@ class Read:
     decided: CompressedSegment
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """Answers `explain` with the decision that was sent, where a compressor would make one anew."""
-
-    config: CompressionConfig
-    counter: TokenCounter
-    decided: CompressedSegment
-
-    def compress(self, segments: Sequence[Segment], query: str) -> CompressionResult:
-        return CompressionResult((self.decided,))
-
-
 def longest_read(report: StepReport) -> Read | None:
     """The longest tool output that was shortened, in target tokens; None where none was, or where the step failed."""
     if report.result.usage.fallback_reason:
@@ -62,5 +48,5 @@ def explain_read(read: Read, compressor: Compressor) -> Explanation:
     cache = default_cache()
     names = dict.fromkeys([compressor.config.scorer, *COMPARED])
     scorers = {name: make_scorer(replace(compressor.config, scorer=name), compressor.draft, "auto", cache) for name in names}
-    decided = _Decided(compressor.config, compressor.counter, read.decided)
+    decided = Decided(compressor.config, compressor.counter, read.decided)
     return explain(decided, read.segment, read.query, scorers, read.call)

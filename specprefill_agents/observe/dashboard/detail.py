@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from specprefill_agents.accounting.tokens import TokenCounter, counter_for
+from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.errors import SpecPrefillError
 from specprefill_agents.observe.dashboard.rows import outcomes_of
 from specprefill_agents.observe.decisions import decided_from, segment_from
-from specprefill_agents.observe.explain import explain
+from specprefill_agents.observe.explain import Decided, explain
 from specprefill_agents.observe.explain_page import render_page
 from specprefill_agents.observe.replay import DAMAGE, Replay, Trail, Unproved
 from specprefill_agents.scoring.base import Scorer
-from specprefill_agents.types import CompressedSegment, CompressionResult, Segment, Usage
 
 MAX_SPANS = 2_000
 """Spans of a decision that are shown singly."""
@@ -78,7 +77,7 @@ def heat_map(record: Mapping[str, Any], settings: Mapping[str, Any], make_scorer
             raise NoHeatMap(f"it was decided with a scorer that is not known here: {name}")
         scorer = make_scorer(config, draft)
         # The text shared its budget with others of its turn: of this one, the share that was kept is what was decided.
-        shown = _Recorded(replace(config, keep_ratio="auto"), counter_for(config.target_tokenizer), decided)
+        shown = Decided(replace(config, keep_ratio="auto"), counter_for(config.target_tokenizer), decided)
         return render_page(explain(shown, segment, record["query"], {name: scorer}, str(record.get("name") or "")))
     except Unproved as ended:
         raise NoHeatMap(ended.finding.reason) from ended
@@ -88,21 +87,9 @@ def heat_map(record: Mapping[str, Any], settings: Mapping[str, Any], make_scorer
         raise NoHeatMap(f"the record is damaged ({type(error).__name__})") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """Stands for the compressor that decided: it decides nothing, it says what was decided."""
-
-    config: CompressionConfig
-    counter: TokenCounter
-    decided: CompressedSegment
-
-    def compress(self, _: Sequence[Segment], query: str) -> CompressionResult:
-        return CompressionResult((self.decided,), Usage(self.decided.original_tokens, self.decided.kept_tokens))
-
-
 def _pairs(spans: object) -> list[list[int]]:
     """Spans of a record; none where they are damaged."""
-    are_pairs = isinstance(spans, list) and all(
-        isinstance(one, list) and len(one) == 2 and all(type(end) is int for end in one) for one in spans
-    )
-    return list(spans) if are_pairs and isinstance(spans, list) else []
+    if not isinstance(spans, list):
+        return []
+    are_pairs = all(isinstance(one, list) and len(one) == 2 and all(type(end) is int for end in one) for one in spans)
+    return spans if are_pairs else []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
-from specprefill_agents.errors import missing_extra
-from specprefill_agents.observe.explain_page import asset, content_policy, script_json
+from specprefill_agents.observe.html_page import asset, content_policy, rendered, script_of
 
+_HERE = "specprefill_agents.observe.dashboard"
 _SCRIPTS = ("figures.js", "charts.js", "verdicts.js", "detail.js", "board.js")
 
 
@@ -16,32 +15,19 @@ def render_dashboard(data: dict[str, Any], *, is_live: bool) -> str:
 
     `data` has `view`, `files` and `poll_ms`; of a page that is not live also `details`, by the decision's number.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ModuleNotFoundError as error:
-        raise missing_extra("The dashboard", "cli") from error
-    style, script = asset("base.css") + _own("dashboard.css"), _script()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(_own("dashboard.html.j2")).render(
-        policy=policy(is_live),
-        style=Markup(style),  # noqa: S704 - files of this package
-        script=Markup(script),  # noqa: S704
-        data=Markup(script_json({**data, "live": is_live})),  # noqa: S704 - escaped by script_json
-        is_live=is_live,
-    )
+    template, shown = asset(_HERE, "dashboard.html.j2"), {**data, "live": is_live}
+    return rendered("The dashboard", template, _style(), _script(), shown, policy=policy(is_live), is_live=is_live)
 
 
 def policy(is_live: bool) -> str:
     """The page's Content-Security-Policy; a live one may ask its own server."""
     own = "; connect-src 'self'; frame-src 'self'" if is_live else ""
-    return content_policy(asset("base.css") + _own("dashboard.css"), _script()) + own
+    return content_policy(_style(), _script()) + own
+
+
+def _style() -> str:
+    return asset("specprefill_agents.observe", "base.css") + asset(_HERE, "dashboard.css")
 
 
 def _script() -> str:
-    parts = "\n".join(map(_own, _SCRIPTS))
-    return f'"use strict";\n(() => {{\n{parts}\nstart();\n}})();\n'
-
-
-def _own(name: str) -> str:
-    return (files("specprefill_agents.observe.dashboard") / "page" / name).read_text(encoding="utf-8")
+    return script_of(_HERE, _SCRIPTS)

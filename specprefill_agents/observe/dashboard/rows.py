@@ -29,7 +29,6 @@ class Decision:
     original_tokens: int
     kept_tokens: int
     place: Place
-    has_text: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ class Call:
     conversation: str
     cache_hits: int
     cache_misses: int
-    scorer_ms: float
     elapsed_ms: float
 
 
@@ -89,14 +87,13 @@ def decision_of(record: Mapping[str, Any], place: Place) -> Decision:
         original_tokens=int(number(record, "original_tokens")),
         kept_tokens=int(number(record, "kept_tokens")),
         place=place,
-        has_text="text" in record and "query" in record,
     )
 
 
 def call_of(record: Mapping[str, Any]) -> Call:
     """The row of a record of a call."""
-    numbers = [number(record, name) for name in ("cache_hits", "cache_misses", "scorer_ms", "elapsed_ms")]
-    return Call(_seconds(record), _name(record, "conversation"), int(numbers[0]), int(numbers[1]), numbers[2], numbers[3])
+    hits, misses = int(number(record, "cache_hits")), int(number(record, "cache_misses"))
+    return Call(_seconds(record), _name(record, "conversation"), hits, misses, number(record, "elapsed_ms"))
 
 
 def alone_of(record: Mapping[str, Any], place: Place) -> Decision | None:
@@ -107,7 +104,7 @@ def alone_of(record: Mapping[str, Any], place: Place) -> Decision | None:
     outcome = next((name for name in ("compressed", "passthrough", "protected") if outcomes[name]), "")
     said = ", ".join(f"{count} {name}" for name, count in outcomes.most_common())
     return Decision(
-        _seconds(record), "", ALONE, outcome, said, int(number(record, "original_tokens")), int(number(record, "kept_tokens")), place, False
+        _seconds(record), "", ALONE, outcome, said, int(number(record, "original_tokens")), int(number(record, "kept_tokens")), place
     )
 
 

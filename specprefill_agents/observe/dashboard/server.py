@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from specprefill_agents.observe.dashboard.board import Board
 from specprefill_agents.observe.dashboard.detail import MakeScorer, NoHeatMap, detail_of, heat_map
 from specprefill_agents.observe.dashboard.page import policy, render_dashboard
-from specprefill_agents.observe.dashboard.view import LISTED, Filters, view_of
+from specprefill_agents.observe.dashboard.view import Filters, view_of
 from specprefill_agents.observe.explain import visible
 
 HOST: Final = "127.0.0.1"
@@ -46,7 +46,7 @@ class Answers:
     def static_page(self, filters: Filters) -> str:
         """A page that needs no server: one view, and the details of the decisions listed in it."""
         data = self._data(filters)
-        found = [(row["id"], self._board.record_of(row["id"])) for row in data["view"]["decisions"][:LISTED]]
+        found = [(row["id"], self._board.record_of(row["id"])) for row in data["view"]["decisions"]]
         details = {str(number): detail_of(one[1]) for number, one in found if one}
         return render_dashboard({**data, "details": details}, is_live=False)
 

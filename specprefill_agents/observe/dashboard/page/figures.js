@@ -29,15 +29,10 @@ function moment(seconds) {
 }
 
 /** An element with attributes and children; a child that is no element becomes text. */
-function make(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+const make = (name, ...within) => filled(document.createElement(name), ...within);
+const draw = (name, ...within) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), ...within);
 
-function draw(name, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+function filled(made, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
   return made;

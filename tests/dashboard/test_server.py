@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,11 @@ from specprefill_agents.observe.dashboard.detail import NoHeatMap, detail_of, he
 from specprefill_agents.observe.dashboard.server import HOST, DashboardServer
 from tests.audited import BASINS, RECORDS, WORDS
 from tests.conftest import Outcome
-from tests.dashboards import arms, make_any, serving, write_audit, write_ledger_lines
+from tests.dashboard.boards import make_any, write_audit
 from tests.explained_pages import ATTACK
 from tests.test_explain_page import Parsed
 
 Command = Callable[..., Outcome]
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    return write_ledger_lines(tmp_path / "ledger.jsonl", arms()), write_audit(tmp_path / "audit.jsonl", include_text=True)
-
-
-@pytest.fixture
-def server(files: tuple[Path, Path]) -> Iterator[DashboardServer]:
-    with serving(Board([files[0]], [files[1]])) as started:
-        yield started
 
 
 def get(server: DashboardServer, name: str, *, word: str | None = None, method: str = "GET", **headers: str) -> http.client.HTTPResponse:

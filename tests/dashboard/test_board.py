@@ -19,7 +19,7 @@ from specprefill_agents.observe.dashboard.rows import ALONE
 from specprefill_agents.observe.dashboard.tail import Tail
 from specprefill_agents.observe.dashboard.view import POINTS, Filters, view_of
 from tests.audited import RECORDS, SETTINGS, Broken, conversation
-from tests.dashboards import arms, write_audit, write_ledger_lines
+from tests.dashboard.boards import arms, write_audit, write_ledger_lines
 from tests.ledgers import recorded
 
 NOW = 1_800_000_000.0

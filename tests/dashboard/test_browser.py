@@ -6,7 +6,7 @@ Skipped where no Chromium is installed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,20 +18,9 @@ from specprefill_agents.observe.dashboard.server import DashboardServer
 from tests.audited import RECORDS, SETTINGS, Broken
 from tests.chromium import Browser
 from tests.conftest import Outcome
-from tests.dashboards import arms, serving, write_audit, write_ledger_lines
+from tests.dashboard.boards import serving, write_audit, write_ledger_lines
 from tests.explained_pages import ATTACK
 from tests.ledgers import recorded
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    return write_ledger_lines(tmp_path / "ledger.jsonl", arms()), write_audit(tmp_path / "audit.jsonl", include_text=True)
-
-
-@pytest.fixture
-def server(files: tuple[Path, Path]) -> Iterator[DashboardServer]:
-    with serving(Board([files[0]], [files[1]])) as started:
-        yield started
 
 
 def text(browser: Browser, selector: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from specprefill_agents.scoring.base import Scorer
 from specprefill_agents.scoring.registry import make_scorer
 from tests.audited import audited, conversation
 from tests.ledgers import recorded
+from tests.loopback import running
 
 
 def make_any(config: CompressionConfig, draft: str) -> Scorer:
@@ -53,11 +53,6 @@ def write_audit(path: Path, *, include_text: bool = False) -> Path:
 @contextmanager
 def serving(board: Board) -> Iterator[DashboardServer]:
     """A dashboard on a free port of this machine, whose page asks again five times a second."""
-    with DashboardServer(Answers(board, make_any, poll_ms=200)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = DashboardServer(Answers(board, make_any, poll_ms=200))
+    with running(server):
+        yield server
