@@ -5,6 +5,7 @@
 #   make test               the test suite (no network)
 #   make test-query-pipeline  tests with the last LlamaIndex that has a QueryPipeline, in an environment of its own
 #   make test-ray           tests with two replicas on Ray Serve, in an environment of its own
+#   make test-package       wheel and sdist, installed with each extra alone in environments of their own
 #   make demo               an agent loop with compression, end to end
 #   make bench              needle recall and speed of the scorers
 #   make bench-local        a local target: time to its first token, its answers, its memory
@@ -28,6 +29,7 @@ PIP_OPTIONS := --disable-pip-version-check --quiet --quiet
 PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 QUERY_PIPELINE := .venv-query-pipeline
 RAY := .venv-ray
+PACKAGE := .venv-package
 QUERY_PIPELINE_NEEDS := llama-index-core==0.12.52.post1 llama-index-retrievers-bm25 'pytest>=8.3' 'pytest-asyncio>=1.0'
 
 TORCH_cpu := torch==2.13.0
@@ -35,7 +37,7 @@ TORCH_cu := torch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check test test-query-pipeline test-ray demo bench bench-local clean
+.PHONY: help setup check test test-query-pipeline test-ray test-package demo bench bench-local clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -61,6 +63,9 @@ test-query-pipeline: $(QUERY_PIPELINE)/.installed
 test-ray: setup $(RAY)/.installed
 	cd tests/ray_serve && OMP_NUM_THREADS=1 ../../$(RAY)/bin/python -m pytest
 
+test-package: $(PACKAGE)/.installed
+	cd tests/package && ../../$(PACKAGE)/bin/python -m pytest
+
 demo: setup
 	$(BIN)/specprefill demo
 
@@ -74,7 +79,7 @@ bench-local: setup
 	$(BIN)/python -m benchmarks.local.quality --device $(DEVICE) --n $(N) --out $(RESULTS)/local-quality.json
 
 clean:
-	rm -rf $(VENV) $(QUERY_PIPELINE) $(RAY) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(QUERY_PIPELINE) $(RAY) $(PACKAGE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 
 # A stamp file stands for each step that is done, so that a second run starts at once.
 $(VENV)/.created:
@@ -107,4 +112,10 @@ $(RAY)/.installed: pyproject.toml
 	@$(PYTHON) -m venv --clear $(RAY)
 	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install $(TORCH_$(TORCH)) $(TORCH_ARGS)
 	@$(RAY)/bin/python -m pip $(PIP_OPTIONS) install --editable '.[draft,ray]' llama-index-core 'pytest>=8.3' 'pytest-asyncio>=1.0'
+	@touch $@
+
+$(PACKAGE)/.installed:
+	@echo "creating $(PACKAGE) for building and trying what is uploaded"
+	@$(PYTHON) -m venv --clear $(PACKAGE)
+	@$(PACKAGE)/bin/python -m pip $(PIP_OPTIONS) install build twine 'pytest>=8.3'
 	@touch $@
