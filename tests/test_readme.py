@@ -31,7 +31,7 @@ def shown_to_the_model(recorded: Recorded) -> list[str]:
     return [message["content"] for message in recorded.messages() if message["role"] == "tool"]
 
 
-@pytest.mark.filterwarnings("ignore:The `:pydantic.PydanticDeprecatedSince20")  # LlamaIndex's workflows look at all attributes
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's workflows look at all attributes
 def test_the_programs_run_and_send_what_answers_their_question(
     repository: Path, embedded_draft: str, deepseek: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
