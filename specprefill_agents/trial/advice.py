@@ -1,0 +1,139 @@
+"""A setting for each tool, by what was lost of its results in a trial. Pure.
+
+A tool gets a setting of its own only where its own values say so: the ratio that keeps least and loses no more than `risk` of
+them. Few values say little. So below the default the upper confidence bound must be near `risk` too, above it the lower bound
+must be beyond `risk`; everything else stays at the default, and the words say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from specprefill_agents.config import CompressionConfig
+from specprefill_agents.errors import ConfigError
+from specprefill_agents.trial.bounds import CONFIDENCE, lower_bound, upper_bound
+from specprefill_agents.trial.findings import Effect, Findings, ToolRow
+from specprefill_agents.types import KeepRatio
+
+RISK = 0.02
+"""Share of the values used that may be lost, unless told otherwise."""
+UNSURE = 5.0
+"""Below the default the upper bound on the share lost may be so many times `risk`: at 2 %, 29 values of which none is lost."""
+
+Action: TypeAlias = Literal["default", "ratio", "exclude"]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do with the results of one tool. `keep` is the ratio that then holds for them, 1 where they are excluded.
+
+    `values` were used of them, of which `lost` are lost under it (measured at `keep`, or at the measured ratio nearest to it);
+    the share lost is below `bound` with the confidence of `bounds`.
+    """
+
+    tool: str
+    action: Action
+    keep: KeepRatio
+    values: int
+    lost: int
+    bound: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The `default` keep ratio for every tool, and what differs from it."""
+
+    default: KeepRatio
+    risk: float
+    tools: tuple[Advice, ...]
+
+    @property
+    def ratios(self) -> dict[str, KeepRatio]:
+        """Keep ratios of tools that have one of their own."""
+        return {one.tool: one.keep for one in self.tools if one.action == "ratio"}
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Tools whose results pass unchanged."""
+        return tuple(one.tool for one in self.tools if one.action == "exclude")
+
+
+def recommend(findings: Findings, risk: float = RISK) -> Recommendation:
+    """The settings that lose no more than `risk` of the values used. Raises `ConfigError` unless that is in [0, 1)."""
+    if isinstance(risk, bool) or not 0 <= risk < 1:
+        raise ConfigError("risk", risk, "a share in [0, 1), such as 0.02 for 2 %")
+    keeps = [row.effect.keep for row in findings.ratios]
+    default = _nearest(CompressionConfig().keep_ratio, keeps)
+    return Recommendation(default, risk, tuple(_for_tool(row, default, risk) for row in findings.tools))
+
+
+def _nearest(wanted: KeepRatio, keeps: Sequence[KeepRatio]) -> KeepRatio:
+    """The measured ratio that is nearest to the one wanted, of equals the larger."""
+    numbers = [keep for keep in keeps if keep != "auto"]
+    return min(numbers, key=lambda keep: (abs(float(keep) - float(wanted)), -float(keep)), default="auto")
+
+
+def _for_tool(row: ToolRow, default: KeepRatio, risk: float) -> Advice:
+    effects = sorted(row.effects, key=lambda effect: effect.kept_tokens)
+    usual = next(effect for effect in row.effects if effect.keep == default)
+    at_default = _advice(row, "default", usual, "")
+    if not row.tool:
+        return _because(at_default, "results without the name of a tool cannot have a setting of their own")
+    if all(effect.kept_tokens >= effect.original_tokens for effect in effects):
+        return _because(at_default, "nothing of it was cut: its results are too short, or say nothing twice")
+    if not usual.values:
+        return _because(at_default, "none of its values was used later, so nothing speaks for another setting")
+    fitting = next((effect for effect in effects if effect.lost_share <= risk), None)
+    if fitting is not None and fitting.kept_tokens < usual.kept_tokens:
+        return _sparing(row, fitting, usual, effects, risk)
+    return _careful(row, fitting, usual, risk)
+
+
+def _sparing(row: ToolRow, fitting: Effect, usual: Effect, effects: Sequence[Effect], risk: float) -> Advice:
+    """The least of the ratios below the default that are known well enough."""
+    least = UNSURE * risk
+    known = [one for one in effects if fitting.kept_tokens <= one.kept_tokens < usual.kept_tokens and one.lost_share <= risk]
+    for effect in known:
+        if upper_bound(effect.lost, effect.values) <= least and effect.pays:
+            return _advice(row, "ratio", effect, f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence below {_percent(_bound(effect))}")
+    why = f"too few values to go below the default: {_counted(fitting)} at {fitting.keep}, which may still be {_percent(_bound(fitting))}"
+    return _because(_advice(row, "default", usual, ""), why)
+
+
+def _careful(row: ToolRow, fitting: Effect | None, usual: Effect, risk: float) -> Advice:
+    """The default where it holds or nothing speaks clearly against it; else what keeps more, or all."""
+    if usual.lost_share <= risk:
+        return _because(_advice(row, "default", usual, ""), _counted(usual))
+    if lower_bound(usual.lost, usual.values) <= risk:
+        why = f"too few values to tell: {_counted(usual)}, which may be as little as {_percent(lower_bound(usual.lost, usual.values))}"
+        return _because(_advice(row, "default", usual, ""), why)
+    if fitting is not None and fitting.pays and fitting.kept_tokens < fitting.original_tokens:
+        return _advice(row, "ratio", fitting, f"{_counted(usual)} at the default, {_counted(fitting)} here")
+    if fitting is not None:
+        why = f"{_counted(usual)} at the default; where they are kept, compressing does not pay"
+    else:
+        why = f"{_counted(usual)} at the default, and more than {_percent(risk)} at every ratio tried"
+    return Advice(row.tool, "exclude", 1.0, usual.values, 0, 0.0, why)
+
+
+def _advice(row: ToolRow, action: Action, effect: Effect, why: str) -> Advice:
+    return Advice(row.tool, action, effect.keep, effect.values, effect.lost, _bound(effect), why)
+
+
+def _because(advice: Advice, why: str) -> Advice:
+    return Advice(advice.tool, advice.action, advice.keep, advice.values, advice.lost, advice.bound, why)
+
+
+def _bound(effect: Effect) -> float:
+    return upper_bound(effect.lost, effect.values)
+
+
+def _counted(effect: Effect) -> str:
+    return f"{effect.lost or 'none'} of {effect.values} value{'s' if effect.values != 1 else ''} lost"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
