@@ -29,8 +29,8 @@ Action: TypeAlias = Literal["default", "ratio", "exclude"]
 class Advice:
     """What to do with the results of one tool. `keep` is the ratio that then holds for them, 1 where they are excluded.
 
-    `values` were used of them, of which `lost` are lost under it (measured at `keep`, or at the measured ratio nearest to it);
-    the share lost is below `bound` with the confidence of `bounds`.
+    `values` were used of them, of which `lost` could not be read under it; with the confidence of `bounds` the share lost is below
+    `bound`.
     """
 
     tool: str
@@ -62,12 +62,17 @@ class Recommendation:
 
 
 def recommend(findings: Findings, risk: float = RISK) -> Recommendation:
-    """The settings that lose no more than `risk` of the values used. Raises `ConfigError` unless that is in [0, 1)."""
-    if isinstance(risk, bool) or not 0 <= risk < 1:
-        raise ConfigError("risk", risk, "a share in [0, 1), such as 0.02 for 2 %")
+    """The settings that lose no more than `risk` of the values used. Raises `ConfigError` as `check_risk` does."""
+    check_risk(risk)
     keeps = [row.effect.keep for row in findings.ratios]
     default = _nearest(CompressionConfig().keep_ratio, keeps)
     return Recommendation(default, risk, tuple(_for_tool(row, default, risk) for row in findings.tools))
+
+
+def check_risk(risk: float) -> None:
+    """Raise `ConfigError` unless `risk` is a share in [0, 1)."""
+    if isinstance(risk, bool) or not 0 <= risk < 1:
+        raise ConfigError("risk", risk, "a share in [0, 1), such as 0.02 for 2 %")
 
 
 def _nearest(wanted: KeepRatio, keeps: Sequence[KeepRatio]) -> KeepRatio:
@@ -77,54 +82,56 @@ def _nearest(wanted: KeepRatio, keeps: Sequence[KeepRatio]) -> KeepRatio:
 
 
 def _for_tool(row: ToolRow, default: KeepRatio, risk: float) -> Advice:
-    effects = sorted(row.effects, key=lambda effect: effect.kept_tokens)
     usual = next(effect for effect in row.effects if effect.keep == default)
-    at_default = _advice(row, "default", usual, "")
+    cutting = sorted((one for one in row.effects if one.kept_tokens < one.original_tokens), key=lambda one: one.kept_tokens)
     if not row.tool:
-        return _because(at_default, "results without the name of a tool cannot have a setting of their own")
-    if all(effect.kept_tokens >= effect.original_tokens for effect in effects):
-        return _because(at_default, "nothing of it was cut: its results are too short, or say nothing twice")
+        return _default(row, usual, "results without the name of a tool cannot have a setting of their own")
+    if not cutting:
+        return _default(row, usual, "nothing of it was cut: its results are too short, or nothing in them stands out")
     if not usual.values:
-        return _because(at_default, "none of its values was used later, so nothing speaks for another setting")
-    fitting = next((effect for effect in effects if effect.lost_share <= risk), None)
-    if fitting is not None and fitting.kept_tokens < usual.kept_tokens:
-        return _sparing(row, fitting, usual, effects, risk)
+        return _default(row, usual, "none of its values was used later, so nothing speaks for another setting")
+    paying = [effect for effect in cutting if effect.pays]
+    if not paying:
+        return _excluded(row, usual, f"{_counted(usual)} at the default; fetching what is lost costs more than all ratios tried save")
+    fitting = [effect for effect in paying if effect.lost_share <= risk]
+    if fitting and fitting[0].kept_tokens < usual.kept_tokens:
+        return _sparing(row, fitting, usual, risk)
     return _careful(row, fitting, usual, risk)
 
 
-def _sparing(row: ToolRow, fitting: Effect, usual: Effect, effects: Sequence[Effect], risk: float) -> Advice:
-    """The least of the ratios below the default that are known well enough."""
-    least = UNSURE * risk
-    known = [one for one in effects if fitting.kept_tokens <= one.kept_tokens < usual.kept_tokens and one.lost_share <= risk]
-    for effect in known:
-        if upper_bound(effect.lost, effect.values) <= least and effect.pays:
-            return _advice(row, "ratio", effect, f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence below {_percent(_bound(effect))}")
-    why = f"too few values to go below the default: {_counted(fitting)} at {fitting.keep}, which may still be {_percent(_bound(fitting))}"
-    return _because(_advice(row, "default", usual, ""), why)
+def _sparing(row: ToolRow, fitting: Sequence[Effect], usual: Effect, risk: float) -> Advice:
+    """The least of the `fitting` ratios below the default that is known well enough, else the default."""
+    for effect in fitting:
+        if effect.kept_tokens < usual.kept_tokens and _bound(effect) <= UNSURE * risk:
+            why = f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence fewer than {_percent(_bound(effect))} are"
+            return _advice(row, "ratio", effect, why)
+    least = fitting[0]
+    why = f"{_counted(least)} at {least.keep} too, but that may still be {_percent(_bound(least))}: too few values to go below the default"
+    return _default(row, usual, why)
 
 
-def _careful(row: ToolRow, fitting: Effect | None, usual: Effect, risk: float) -> Advice:
+def _careful(row: ToolRow, fitting: Sequence[Effect], usual: Effect, risk: float) -> Advice:
     """The default where it holds or nothing speaks clearly against it; else what keeps more, or all."""
     if usual.lost_share <= risk:
-        return _because(_advice(row, "default", usual, ""), _counted(usual))
-    if lower_bound(usual.lost, usual.values) <= risk:
-        why = f"too few values to tell: {_counted(usual)}, which may be as little as {_percent(lower_bound(usual.lost, usual.values))}"
-        return _because(_advice(row, "default", usual, ""), why)
-    if fitting is not None and fitting.pays and fitting.kept_tokens < fitting.original_tokens:
-        return _advice(row, "ratio", fitting, f"{_counted(usual)} at the default, {_counted(fitting)} here")
-    if fitting is not None:
-        why = f"{_counted(usual)} at the default; where they are kept, compressing does not pay"
-    else:
-        why = f"{_counted(usual)} at the default, and more than {_percent(risk)} at every ratio tried"
+        return _default(row, usual, _counted(usual))
+    least = lower_bound(usual.lost, usual.values)
+    if least <= risk:
+        return _default(row, usual, f"{_counted(usual)}, which may be as little as {_percent(least)}: too few values to tell")
+    if fitting:
+        return _advice(row, "ratio", fitting[0], f"{_counted(usual)} at the default, {_counted(fitting[0])} here")
+    return _excluded(row, usual, f"{_counted(usual)} at the default, and more than {_percent(risk)} at every ratio tried that pays")
+
+
+def _default(row: ToolRow, usual: Effect, why: str) -> Advice:
+    return _advice(row, "default", usual, why)
+
+
+def _excluded(row: ToolRow, usual: Effect, why: str) -> Advice:
     return Advice(row.tool, "exclude", 1.0, usual.values, 0, 0.0, why)
 
 
 def _advice(row: ToolRow, action: Action, effect: Effect, why: str) -> Advice:
     return Advice(row.tool, action, effect.keep, effect.values, effect.lost, _bound(effect), why)
-
-
-def _because(advice: Advice, why: str) -> Advice:
-    return Advice(advice.tool, advice.action, advice.keep, advice.values, advice.lost, advice.bound, why)
 
 
 def _bound(effect: Effect) -> float:

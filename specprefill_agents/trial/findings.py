@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from specprefill_agents.accounting.amounts import Tokens
 from specprefill_agents.trial.log_file import BadLine
@@ -109,7 +110,7 @@ class Findings:
     """All of it. `about` says how it was made, in plain JSON types; `notes` what was not as asked for."""
 
     name: str
-    about: dict[str, object]
+    about: dict[str, Any]
     plain: Tokens
     plain_usd: float
     ratios: tuple[RatioRow, ...]
@@ -131,7 +132,7 @@ class Tally:
 
     keeps: Sequence[KeepRatio]
     pricing: Pricing
-    _plain: Tokens = Tokens()
+    _plain: Tokens = field(default_factory=Tokens)
     _tokens: list[Tokens] = field(default_factory=list)
     _scorer_ms: list[float] = field(default_factory=list)
     _tools: dict[str, list[Effect]] = field(default_factory=dict)
@@ -171,7 +172,7 @@ class Tally:
             )
         )
 
-    def findings(self, name: str, about: dict[str, object], bad: tuple[BadLine, ...] = ()) -> Findings:
+    def findings(self, name: str, about: dict[str, Any], bad: tuple[BadLine, ...] = ()) -> Findings:
         """What was found so far."""
         tools = sorted(self._tools.items(), key=lambda pair: (-pair[1][0].original_tokens, pair[0]))
         return Findings(

@@ -77,7 +77,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A conversation with its tool results (`slots`), the values used of them, and how it went: `plain` uncompressed, then by keep ratio."""
+    """A conversation with its tool results (`slots`), the values used of them, what it takes uncompressed (`plain`), and each attempt."""
 
     recorded: Recorded
     slots: tuple[Slot, ...]
@@ -88,7 +88,8 @@ class Replayed:
 
     def step_of(self, message: int) -> int:
         """The number, from 1, of the model call that a message is the answer to, or that its call was made by."""
-        return max(1, sum(one["role"] == "assistant" for one in self.recorded.messages[: message + 1]))
+        answers = [one for one in self.recorded.messages[: message + 1] if one["role"] == "assistant"]
+        return max(1, len(answers))
 
 
 class Replayer:
