@@ -1,8 +1,9 @@
 """A setting for each tool, by what was lost of its results in a trial. Pure.
 
 A tool gets a setting of its own only where its own values say so: the ratio that keeps least and loses no more than `risk` of
-them. Few values say little. So below the default the upper confidence bound must be near `risk` too, above it the lower bound
-must be beyond `risk`; everything else stays at the default, and the words say so.
+them. Few values say little. Below the default the upper confidence bound must be near `risk` too, counted by model calls that
+used values, since those of one call may share their fate; above it, where it is better to be careful, the lower bound by values must
+be beyond `risk`. Everything else stays at the default, and the words say so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from specprefill_agents.types import KeepRatio
 RISK = 0.02
 """Share of the values used that may be lost, unless told otherwise."""
 UNSURE = 5.0
-"""Below the default the upper bound on the share lost may be so many times `risk`: at 2 %, 29 values of which none is lost."""
+"""Below the default the upper bound on the share lost may be so many times `risk`: at 2 %, 29 model calls of which none lost any."""
 
 Action: TypeAlias = Literal["default", "ratio", "exclude"]
 
@@ -29,8 +30,8 @@ Action: TypeAlias = Literal["default", "ratio", "exclude"]
 class Advice:
     """What to do with the results of one tool. `keep` is the ratio that then holds for them, 1 where they are excluded.
 
-    `values` were used of them, of which `lost` could not be read under it; with the confidence of `bounds` the share lost is below
-    `bound`.
+    `values` were used of them, of which `lost` could not be read under it; with the confidence of `bounds` the share of model
+    calls that lose any is below `bound`.
     """
 
     tool: str
@@ -83,7 +84,7 @@ def _nearest(wanted: KeepRatio, keeps: Sequence[KeepRatio]) -> KeepRatio:
 
 def _for_tool(row: ToolRow, default: KeepRatio, risk: float) -> Advice:
     usual = next(effect for effect in row.effects if effect.keep == default)
-    cutting = sorted((one for one in row.effects if one.kept_tokens < one.original_tokens), key=lambda one: one.kept_tokens)
+    cutting = sorted((one for one in row.effects if one.is_cut), key=lambda one: one.kept_tokens)
     if not row.tool:
         return _default(row, usual, "results without the name of a tool cannot have a setting of their own")
     if not cutting:
@@ -103,10 +104,11 @@ def _sparing(row: ToolRow, fitting: Sequence[Effect], usual: Effect, risk: float
     """The least of the `fitting` ratios below the default that is known well enough, else the default."""
     for effect in fitting:
         if effect.kept_tokens < usual.kept_tokens and _bound(effect) <= UNSURE * risk:
-            why = f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence fewer than {_percent(_bound(effect))} are"
+            why = f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence fewer than {_percent(_bound(effect))} of the calls lose any"
             return _advice(row, "ratio", effect, why)
     least = fitting[0]
-    why = f"{_counted(least)} at {least.keep} too, but that may still be {_percent(_bound(least))}: too few values to go below the default"
+    calls = f"{least.calls} model call{'s' if least.calls != 1 else ''}"
+    why = f"{_counted(least)} at {least.keep} too, but {calls} used them ({_percent(_bound(least))} may yet lose any): too few to go lower"
     return _default(row, usual, why)
 
 
@@ -135,7 +137,7 @@ def _advice(row: ToolRow, action: Action, effect: Effect, why: str) -> Advice:
 
 
 def _bound(effect: Effect) -> float:
-    return upper_bound(effect.lost, effect.values)
+    return upper_bound(effect.lost_calls, effect.calls)
 
 
 def _counted(effect: Effect) -> str:

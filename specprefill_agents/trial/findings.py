@@ -19,8 +19,9 @@ CONTEXT_CHARS = 240
 class Effect:
     """What one keep ratio does to the results of one tool, or of all tools together.
 
-    Tokens are target tokens, gap marks counted. Of `values` used, `lost` could not be read when they were. `saved_usd` is the
-    input that is not sent; `fetch_usd` what it costs to fetch every gap with a lost value once.
+    Tokens are target tokens, gap marks counted. Of `values` used, `lost` could not be read when they were; values that one model
+    call used may share their fate, so those calls are counted too: `calls`, of which `lost_calls` lost any. `saved_usd` is the input
+    that is not sent; `fetch_usd` what it costs to fetch every gap with a lost value once.
     """
 
     keep: KeepRatio
@@ -28,6 +29,8 @@ class Effect:
     kept_tokens: int = 0
     values: int = 0
     lost: int = 0
+    calls: int = 0
+    lost_calls: int = 0
     saved_usd: float = 0.0
     fetch_usd: float = 0.0
 
@@ -40,6 +43,11 @@ class Effect:
     def lost_share(self) -> float:
         """Of the values used; 0 where none was."""
         return self.lost / self.values if self.values else 0.0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether anything was left out, beyond what was brought back of other results."""
+        return self.kept_tokens < self.original_tokens
 
     @property
     def pays(self) -> bool:
@@ -69,6 +77,11 @@ class ToolRow:
     tool: str
     results: int
     effects: tuple[Effect, ...]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether any keep ratio left anything out."""
+        return any(effect.is_cut for effect in self.effects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +220,16 @@ class Tally:
 def _plus(effect: Effect, tool: str, tools: Sequence[str], replayed: Replayed, attempt: Attempt) -> Effect:
     """`effect` on a tool with what one conversation adds to it."""
     mine = [index for index, name in enumerate(tools) if name == tool]
+    used = [one for one in replayed.used if tools[one.source] == tool]
     lost = [one for one in attempt.lost if tools[one.used.source] == tool]
     here = Effect(
         keep=effect.keep,
         original_tokens=sum(attempt.decided[index].original_tokens for index in mine),
         kept_tokens=sum(attempt.decided[index].kept_tokens for index in mine),
-        values=sum(tools[one.source] == tool for one in replayed.used),
+        values=len(used),
         lost=len(lost),
+        calls=len({one.used_in for one in used}),
+        lost_calls=len({one.used.used_in for one in lost}),
         saved_usd=sum(attempt.saved_usd[index] for index in mine),
         fetch_usd=sum(one.fetch_usd for one in lost),
     )
@@ -227,6 +243,8 @@ def _sum(keep: KeepRatio, effects: Sequence[Effect]) -> Effect:
         kept_tokens=sum(one.kept_tokens for one in effects),
         values=sum(one.values for one in effects),
         lost=sum(one.lost for one in effects),
+        calls=sum(one.calls for one in effects),
+        lost_calls=sum(one.lost_calls for one in effects),
         saved_usd=sum(one.saved_usd for one in effects),
         fetch_usd=sum(one.fetch_usd for one in effects),
     )

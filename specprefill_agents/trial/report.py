@@ -113,7 +113,7 @@ def report_json(report: Report) -> dict[str, Any]:
             "keep_ratio": report.advice.default,
             "risk": report.advice.risk,
             "tools": [asdict(one) for one in report.advice.tools],
-            "measured": _ratio_json(report.as_advised),
+            "measured": {name: value for name, value in _ratio_json(report.as_advised).items() if name != "scorer_ms"},
             "guardrails": report.toml,
             "config": report.snippet,
         },

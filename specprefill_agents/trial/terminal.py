@@ -24,6 +24,8 @@ from specprefill_agents.types import KeepRatio
 
 MOST_RISKS = 8
 """Values at risk that are shown; the page and the JSON file have all."""
+MOST_TOOLS = 12
+"""Tools that are shown, those of most tokens, besides those with a setting of their own or a loss."""
 VALUE_CHARS = 48
 
 _RATIOS = ("KEEP", "KEPT", "SAVED", "OF THE BILL", "AT RISK", "SAVED IF FETCHED", "DEARER", "SCORER")
@@ -36,10 +38,17 @@ def print_report(report: Report, stream: TextIO) -> None:
     found, advice = report.findings, report.advice
     notes = [heading(found), f"Without compression: {dollars(found.plain_usd)}."]
     rows = [_ratio(str(row.effect.keep), row, found.plain_usd, len(found.conversations)) for row in found.ratios]
-    rows.append(_ratio("as recommended", report.as_advised, found.plain_usd, len(found.conversations)))
+    advised = _ratio("as recommended", report.as_advised, found.plain_usd, len(found.conversations))
+    rows.append((*advised[:-1], ""))  # what it would take to score was held by then
     print_rows(_RATIOS, rows, stream, numbers=_RATIOS[1:], notes=[*notes, *remarks(found), ESTIMATE, ""])
-    tools = [_tool(one, row, advice.default) for one, row in zip(advice.tools, found.tools, strict=True)]
-    print_rows(_TOOLS, tools, stream, numbers=_TOOLS[1:6], notes=[f"Kept and at risk at the default, {advice.default}. {CARRIED}", ""])
+    cut = [(one, row) for one, row in zip(advice.tools, found.tools, strict=True) if row.is_cut]
+    tools = [
+        _tool(one, row, advice.default) for index, (one, row) in enumerate(cut) if index < MOST_TOOLS or one.action != "default" or one.lost
+    ]
+    more = len(found.tools) - len(tools)
+    rest = f" Not shown: {more} more, of which little or nothing was cut; --html and --json have them." if more else ""
+    notes = [f"Kept and at risk at the default, {advice.default}. {CARRIED}{rest}", ""]
+    print_rows(_TOOLS, tools, stream, numbers=_TOOLS[1:6], notes=notes)
     risks = [_risk(one) for one in found.risks[:MOST_RISKS]]
     more = len(found.risks) - len(risks)
     print_rows(_RISKS, risks, stream, notes=[f"{more:,} more values at risk; --html and --json have all."] if more > 0 else [])

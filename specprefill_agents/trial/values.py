@@ -21,7 +21,7 @@ SHORTEST, LONGEST = 4, 120
 """Characters of a value. What is longer was not taken but copied, and any passage of it tells that better."""
 
 _QUOTED = re.compile(r"(?<![\w\\`])(?:\"([^\"\n]{1,400})\"|'([^'\n]{1,400})'|`([^`\n]{1,400})`|“([^”\n]{1,400})”)(?![\w`])")
-_WORD = re.compile(r"https?://[^\s\"'`<>()\[\]{}]+[\w/]|(?:~|\.{1,2})?/?\w(?:[\w./:@+-]*\w)?|\d[\d,. ]*\d")
+_WORD = re.compile(r"https?://[^\s\"'`<>()\[\]{}]+[\w/]|\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?:~|\.{1,2})?/?\w(?:[\w./:@+-]*\w)?")
 _TELLING = re.compile(r"\d{4}|\d.*[^\W\d]|[^\W\d].*\d|\d[.,:/-]\d|\w_\w|[\w~.]?/\w|[^\W\d][.:@]\w|[a-z][A-Z]")
 _JOINT = re.compile(r"[/:@=+]")
 """Between the pieces of a word such as `setup.py:120`, which count where the word itself stood nowhere."""
