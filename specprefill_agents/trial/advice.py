@@ -107,8 +107,7 @@ def _sparing(row: ToolRow, fitting: Sequence[Effect], usual: Effect, risk: float
             why = f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence fewer than {_percent(_bound(effect))} of the calls lose any"
             return _advice(row, "ratio", effect, why)
     least = fitting[0]
-    calls = f"{least.calls} model call{'s' if least.calls != 1 else ''}"
-    why = f"{_counted(least)} at {least.keep} too, but {calls} used them ({_percent(_bound(least))} may yet lose any): too few to go lower"
+    why = f"{_counted(least)} at {least.keep} too, but too few model calls ({least.calls}) used them to go lower"
     return _default(row, usual, why)
 
 

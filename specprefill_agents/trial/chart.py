@@ -12,14 +12,22 @@ WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 84, 16, 44
 
 
+LETTER, LINE = 7.2, 14
+"""About what a letter of a label is wide, and a label high."""
+SIDES = ((9, 4), (9, 19), (9, -10), (9, 34), (9, -24))
+"""Where a label may begin, from its point: the first place that no other label has is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A keep ratio's place in pixels, and how it reads."""
+    """A keep ratio's place in pixels, how it reads, and where its label begins."""
 
     x: float
     y: float
     label: str
     said: str
+    label_x: float
+    label_y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,11 @@ def chart_of(findings: Findings, advised: RatioRow) -> Chart | None:
     saved = [share(row.saved_usd, findings.plain_usd) for row in rows]
     low, high = min(0.0, *saved), max(0.0, *saved)
     x_steps, y_steps = _steps(0.0, max(row.effect.lost_share for row in rows)), _steps(low, high)
+    labels = [*(str(row.effect.keep) for row in findings.ratios), "as recommended"]
+    places = [(_x(row.effect.lost_share, x_steps), _y(part, y_steps)) for row, part in zip(rows, saved, strict=True)]
     points = [
-        Point(_x(row.effect.lost_share, x_steps), _y(part, y_steps), str(row.effect.keep), _said(row, part))
-        for row, part in zip(rows, saved, strict=True)
+        Point(*place, label, _said(row, part), *at)
+        for place, label, row, part, at in zip(places, labels, rows, saved, _label_places(places, labels), strict=True)
     ]
     order = sorted(range(len(rows) - 1), key=lambda index: rows[index].effect.kept_tokens)
     fixed = [points[index] for index in order if rows[index].effect.keep != "auto"]
@@ -64,6 +74,18 @@ def chart_of(findings: Findings, advised: RatioRow) -> Chart | None:
         y_ticks=tuple(Tick(_y(value, y_steps), percent(value)) for value in y_steps),
         said="; ".join(f"keep {point.said}" for point in points[:-1]) + f"; as recommended {points[-1].said}",
     )
+
+
+def _label_places(places: Sequence[tuple[float, float]], labels: Sequence[str]) -> list[tuple[float, float]]:
+    """Where each label begins, so that none is written over another."""
+    taken: list[tuple[float, float, float]] = []
+    for (x, y), label in zip(places, labels, strict=True):
+        width = LETTER * len(label)
+        tries = [(x + right, y + down) for right, down in SIDES]
+        free = (at for at in tries if not any(abs(at[1] - row) < LINE and start - width < at[0] < end for start, end, row in taken))
+        at = next(free, tries[0])
+        taken.append((at[0], at[0] + width, at[1]))
+    return [(start, row) for start, _, row in taken]
 
 
 def _said(row: RatioRow, saved: float) -> str:

@@ -42,9 +42,9 @@ def share(part: float, whole: float) -> float:
 
 
 def percent(number: float) -> str:
-    """A share in percent, with a digit behind the point below ten."""
-    shown = 100 * number
-    return f"{shown:.1f} %" if 0 < abs(shown) < 9.95 else f"{shown:.0f} %"
+    """A share in percent, with a digit behind the point where it is below ten and not whole."""
+    digits = 1 if abs(number) < 0.0995 else 0
+    return f"{100 * number:.{digits}f}".removesuffix(".0") + " %"
 
 
 def dollars(usd: float) -> str:

@@ -51,7 +51,7 @@ def used_values(messages: Sequence[Message], slots: Sequence[Slot]) -> list[Used
         if message["role"] == "assistant":
             before = [(number, slot.segment.text) for number, slot in enumerate(slots) if slot.message < index]
             found += _taken(message, index, said, before) if before else []
-        said = f"{said}\n{said_in(message)}".casefold()
+        said = f"{said}\n{said_in(message).casefold()}"
     return found
 
 

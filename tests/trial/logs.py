@@ -31,7 +31,11 @@ def conversation(tool: str = "read_log", question: str = "What about the penguin
         {"role": "system", "content": "You look after a zoo."},
         {"role": "user", "content": question},
         {"role": "assistant", "content": "I look it up.", "tool_calls": [call(1, tool, about="penguin")]},
-        {"role": "tool", "tool_call_id": "c1", "content": f"{answer}{listing('giraffe')}\nSettings live in {value} today.\n{listing('ape', 5)}"},
+        {
+            "role": "tool",
+            "tool_call_id": "c1",
+            "content": f"{answer}{listing('giraffe')}\nSettings live in {value} today.\n{listing('ape', 5)}",
+        },
         {"role": "assistant", "content": "", "tool_calls": [call(2, "open_file", path=value)]},
         {"role": "tool", "tool_call_id": "c2", "content": "ok"},
         {"role": "assistant", "content": "The penguin sleeps."},

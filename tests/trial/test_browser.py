@@ -35,7 +35,9 @@ def report_on(path: Path, lines: list[object]) -> Report:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trial")
-    lines = [{"id": f"run {tool}", "messages": conversation(tool, value=f"/srv/{tool}/quota_4711.toml")} for tool in ("read_log", "read_news")]
+    lines = [
+        {"id": f"run {tool}", "messages": conversation(tool, value=f"/srv/{tool}/quota_4711.toml")} for tool in ("read_log", "read_news")
+    ]
     out = folder / "page.html"
     out.write_text(render_trial(report_on(folder, [*lines, "{"])), encoding="utf-8")
     return out
@@ -129,3 +131,13 @@ def test_a_log_that_shows_nothing_makes_a_page_that_says_so(browser: Browser, tm
     assert "nothing tells what would have been missed" in text(browser, ".chart")
     assert "None: every value" in text(browser, "#risks")
     assert browser.complaints() == []
+
+
+def test_no_label_of_the_picture_is_written_over_another(browser: Browser, page: Path) -> None:
+    browser.show(page)
+    boxes = browser.evaluate("[...document.querySelectorAll('.chart .name')].map((one) => one.getBoundingClientRect().toJSON())")
+    assert len(boxes) == 4
+    for index, one in enumerate(boxes):
+        for other in boxes[:index]:
+            apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+            assert apart or abs(one["top"] - other["top"]) > 0.7 * one["height"], (one, other)

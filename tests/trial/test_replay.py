@@ -42,8 +42,8 @@ def test_a_value_far_from_the_question_is_at_risk_with_its_gap_and_kept_whole_it
     assert risk.can_expand
     assert risk.before.endswith("Settings live in ")
     assert risk.after.startswith(" today.")
-    first, _, whole = (row.effect for row in found.ratios)
-    assert first.kept_share < 0.12
+    first, _, whole = found.tools[0].effects
+    assert first.kept_share <= 0.1
     assert first.fetch_usd > 0
     assert (whole.kept_share, whole.fetch_usd) == (1.0, 0.0)
 
@@ -89,7 +89,7 @@ def test_a_replay_decides_what_stepping_request_by_request_decides(tmp_path: Pat
     compressors = [Compressor(config=CompressionConfig(keep_ratio=0.3, scorer="bm25"), scorer=shared, cache="memory")]
     (attempt,) = Replayer(compressors, shared, compressor.counter, PRICING).replay(recorded).attempts
     assert [one.text for one in attempt.decided] == sent
-    assert sent[-1].startswith("[same output as read_log")
+    assert 'as in read_log("penguin") above]' in sent[-1], "it refers to the first result"
 
 
 def test_ratios_share_what_was_scored_and_each_is_charged_for_it() -> None:
@@ -147,12 +147,12 @@ def test_ratios_must_be_given_once_each(keeps: tuple[float, ...]) -> None:
         Settings(keeps=keeps)
 
 
-def test_the_embedded_draft_loses_no_more_than_half_of_a_result_would_say(tmp_path: Path, embedded_draft: str) -> None:
+def test_the_embedded_draft_keeps_the_value_that_the_question_asks_for(tmp_path: Path, embedded_draft: str) -> None:
     path = write_log(tmp_path / "log.jsonl", [conversation(question="Where do the settings live?", value="/srv/zoo/app.toml")])
     chosen = Settings(keeps=(0.2,), draft=embedded_draft)
     found = run_trial(read_log(path), chosen, PRICING, chosen.make_scorer())
     assert found.values == 1
-    assert found.ratios[0].effect.lost == 0, "the question asks for the very line"
-    assert found.ratios[0].effect.kept_share < 0.22
+    assert found.ratios[0].effect.lost == 0
+    assert found.tools[0].effects[0].kept_share <= 0.2
     assert found.about["draft"] == embedded_draft
     assert found.ratios[0].scorer_ms > 0

@@ -69,7 +69,9 @@ def test_a_value_counts_at_its_first_use_alone_and_part_of_a_word_is_none() -> N
     assert used_in(run("xmain.pyc and 214750", {"role": "assistant", "content": "It is main.py, 1475."})) == []
 
 
-words = st.sampled_from(["src/app.py", "total_count", "4711", "Grace Hopper", "zoo", "and", "ok", "x1y2", "ann@zoo.org", "'red fox'", '"blue"'])
+words = st.sampled_from(
+    ["src/app.py", "total_count", "4711", "Grace Hopper", "zoo", "and", "ok", "x1y2", "ann@zoo.org", "'red fox'", '"blue"']
+)
 lines = st.lists(words, max_size=6).map(" ".join)
 
 
@@ -120,10 +122,15 @@ def test_a_value_is_hidden_exactly_when_no_kept_span_holds_one_of_its_places(mes
 
 def test_what_was_brought_back_by_then_can_be_read_and_its_heading_cannot() -> None:
     messages = run("alpha\nserver_4711\n", {"role": "assistant", "content": "", "tool_calls": [call(2, "look", at="more")]})
-    messages += [{"role": "tool", "tool_call_id": "c2", "content": "beta"}, {"role": "assistant", "content": "It is server_4711, not lines_9999."}]
+    messages += [
+        {"role": "tool", "tool_call_id": "c2", "content": "beta"},
+        {"role": "assistant", "content": "It is server_4711, not lines_9999."},
+    ]
     first = CompressedSegment("[…]", (), "compressed", 9, 1)
     heading = "[left out of lines_9999]"
-    tail = CompressedSegment(f"beta\n{heading}\nserver_4711", ((0, 4),), "protected", 1, 5, recalled=(Recalled("one", heading, ((6, 17),)),))
+    tail = CompressedSegment(
+        f"beta\n{heading}\nserver_4711", ((0, 4),), "protected", 1, 5, recalled=(Recalled("one", heading, ((6, 17),)),)
+    )
     shown = Shown(CompressionConfig(), slots_of(messages), [first, tail])
     (used,) = used_in(messages)
     assert used.value == "server_4711"
