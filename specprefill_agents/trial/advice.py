@@ -106,6 +106,8 @@ def _sparing(row: ToolRow, fitting: Sequence[Effect], usual: Effect, risk: float
         if effect.kept_tokens < usual.kept_tokens and _bound(effect) <= UNSURE * risk:
             why = f"{_counted(effect)}; with {CONFIDENCE:.0%} confidence fewer than {_percent(_bound(effect))} of the calls lose any"
             return _advice(row, "ratio", effect, why)
+    if usual.lost_share > risk:
+        return _careful(row, [effect for effect in fitting if effect.kept_tokens >= usual.kept_tokens], usual, risk)
     least = fitting[0]
     why = f"{_counted(least)} at {least.keep} too, but too few model calls ({least.calls}) used them to go lower"
     return _default(row, usual, why)
@@ -120,7 +122,9 @@ def _careful(row: ToolRow, fitting: Sequence[Effect], usual: Effect, risk: float
         return _default(row, usual, f"{_counted(usual)}, which may be as little as {_percent(least)}: too few values to tell")
     if fitting:
         return _advice(row, "ratio", fitting[0], f"{_counted(usual)} at the default, {_counted(fitting[0])} here")
-    return _excluded(row, usual, f"{_counted(usual)} at the default, and more than {_percent(risk)} at every ratio tried that pays")
+    left = usual.saved_usd - usual.fetch_usd
+    still = f"; with all of it fetched by expand the default would still save ${left:.4g}" if usual.pays else ""
+    return _excluded(row, usual, f"{_counted(usual)} at the default, and more than {_percent(risk)} at every ratio that pays{still}")
 
 
 def _default(row: ToolRow, usual: Effect, why: str) -> Advice:

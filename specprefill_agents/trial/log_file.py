@@ -48,7 +48,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What a file holds. `continued` lines were the beginning of a longer conversation in the same file, and count once with it."""
+    """What a file holds. `continued` lines began or repeated another conversation of the file, and count once with it."""
 
     name: str
     conversations: tuple[Recorded, ...]

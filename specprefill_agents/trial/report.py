@@ -90,9 +90,11 @@ def remarks(findings: Findings) -> Iterator[str]:
     if models and models != [about["priced_as"]]:
         yield f"The log was recorded with {', '.join(models)}; dollars are those of {about['priced_as']}."
     if about["continued_lines"]:
-        yield f"{about['continued_lines']} lines were the beginning of a longer conversation in the file, and count once with it."
+        lines = _count(about["continued_lines"], "line")
+        yield f"{lines} began (or repeated) a conversation that stands in the file at full length; each conversation counts once."
     if about["without_tools"]:
-        yield f"{about['without_tools']} conversations do not say which tools they had: those tokens are in neither bill, expand's are."
+        without = _count(about["without_tools"], "conversation")
+        yield f"{without} without a list of tools: what those took is in neither bill, while expand counts against compression."
     yield from (f"Not as asked for: {note}." for note in findings.notes)
 
 

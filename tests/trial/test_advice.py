@@ -37,6 +37,8 @@ def found(values: int, lost: tuple[int, int, int], *, saved: float = 1.0, tool: 
         (100, (9, 8, 1), "ratio", 0.5, "8 of 100 values lost at the default, 1 of 100"),
         (100, (60, 30, 20), "exclude", 1.0, "30 of 100 values lost at the default, and more than 2 %"),
         (20, (0, 0, 0), "default", 0.3, "too few model calls (20) used them"),
+        (20, (0, 9, 0), "ratio", 0.5, "9 of 20 values lost at the default, none of 20"),
+        (20, (0, 9, 9), "exclude", 1.0, "still save $99.1"),
         (5, (1, 1, 0), "default", 0.3, "too few values to tell"),
         (5, (5, 5, 5), "exclude", 1.0, "5 of 5 values lost"),
         (0, (0, 0, 0), "default", 0.3, "none of its values was used"),
