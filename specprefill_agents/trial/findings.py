@@ -274,6 +274,13 @@ def _described(replayed: Replayed, lost: Lost) -> AtRisk:
         lost_at=(),
         lines=(1 + text.count("\n", 0, gap.start), 1 + text.count("\n", 0, max(gap.start, gap.end - 1))),
         can_expand=bool(gap.original_id),
-        before=text[max(0, gap.at - CONTEXT_CHARS) : gap.at],
+        before=_last_lines(text[: gap.at]),
         after=text[end : end + CONTEXT_CHARS],
     )
+
+
+def _last_lines(text: str) -> str:
+    """The end of a text, from the beginning of a line where one begins there."""
+    shown = text[-CONTEXT_CHARS:]
+    begins = shown.find("\n") + 1 if len(text) > CONTEXT_CHARS else 0
+    return shown[begins:]

@@ -23,7 +23,7 @@ def render_trial(report: Report) -> str:
     script = script_of(_HERE, ("trial.js",))
     found, usual = report.findings, report.usual
     keeps = [str(row.effect.keep) for row in found.ratios]
-    tools = [row.tool for row in found.tools]
+    tools = list(dict.fromkeys(one.tool for one in found.risks[:MOST_RISKS]))
     risks = [_risk(one, keeps, tools) for one in found.risks[:MOST_RISKS]]
     return rendered(
         "The page",
