@@ -23,6 +23,7 @@ VERBS = {
     "serve": "score and compress for many agents, over HTTP",
     "models": "list the known draft models, or pull one",
     "calibrate": "choose the heads of a draft, and store them as a preset",
+    "bench": "try compression on your own agents' logs, or run the project's benchmarks",
     "cache": "look after the cache of scores and the originals",
     "guardrails": "check a file of guardrails, and show what it comes to",
     "ledger": "show what model calls cost, with and without compression",

@@ -26,21 +26,21 @@ def units_with(name: str, folded: str, units: Sequence[Unit]) -> NDArray[np.intp
 
     Case folding may shift a place by a character.
     """
-    places = list(_places(name, folded)) if units else []
+    places = list(places_of(name, folded)) if units else []
     if not places:
         return np.zeros(0, dtype=np.intp)
     starts = np.array([unit.start for unit in units])
     return np.unique(np.maximum(np.searchsorted(starts, places, side="right") - 1, 0))
 
 
-def _places(name: str, folded: str) -> Iterator[int]:
-    """Where `name` stands as a word of its own. By `str.find`: a pattern that begins with a look behind is ten times slower."""
-    at = folded.find(name)
+def places_of(name: str, text: str) -> Iterator[int]:
+    """Where `name` stands in a text as a word of its own. By `str.find`: a pattern that begins with a look behind is ten times slower."""
+    at = text.find(name)
     while at >= 0:
         end = at + len(name)
-        if not (at and _is_word(folded[at - 1])) and not (end < len(folded) and _is_word(folded[end])):
+        if not (at and _is_word(text[at - 1])) and not (end < len(text) and _is_word(text[end])):
             yield at
-        at = folded.find(name, at + 1)
+        at = text.find(name, at + 1)
 
 
 def _is_word(character: str) -> bool:
