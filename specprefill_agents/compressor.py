@@ -137,7 +137,7 @@ class Compressor:
     def decider(self) -> Decider:
         """What decides here, as audit records say it; loads no model."""
         reads = isinstance(self._scorer, LazyScorer)  # with the draft
-        is_known = not isinstance(self._scorer, LazyScorer) or self._scorer.is_loaded
+        is_known = getattr(self._scorer, "is_loaded", True)
         return Decider(
             fingerprint=self.fingerprint,
             config=self.config,

@@ -92,10 +92,10 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, disk: RowSto
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given.
 
-    A name that is an http(s) address means the service there. Raises `ScoringError` when that does not answer.
+    A name that is an http(s) address means the service there, which need not be there yet.
     """
     if is_address(config.scorer):
-        return RemoteScorer(config.scorer)
+        return RemoteScorer(config.scorer, asks_at_once=False)
     draft = resolve_draft(draft)
     limits = Limits(*config.unit_chars)
     makers: dict[str, Callable[[], Scorer]] = {

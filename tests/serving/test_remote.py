@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,7 @@ class Scripted:
         self.bodies: list[dict[str, Any]] = []
         self.pauses: list[float] = []
         self.url = ""
+        self.identity = IDENTITY
 
     def scorer(self, **patience: Any) -> RemoteScorer:
         return RemoteScorer(self.url, token="secret", patience=Patience(**patience), sleep=self.pauses.append)
@@ -47,7 +49,7 @@ def scripted() -> Iterator[Scripted]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert self.headers["Authorization"] == "Bearer secret"
-            self.say(200, IDENTITY)
+            self.say(200, script.identity)
 
         def do_POST(self) -> None:
             script.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -138,11 +140,13 @@ def test_what_are_no_scores_is_an_error(rows: Any) -> None:
 def test_titles_are_sent_to_a_scorer_that_takes_them(script: Scripted) -> None:
     scorer = script.scorer()
     scorer.score([TEXT], QUESTION, ["a"])
-    scorer.takes_titles = True
-    scorer.score([TEXT], QUESTION, ["a"])
-    scorer.score([TEXT], QUESTION)
+    script.identity = {**IDENTITY, "takes_titles": True}
+    other = script.scorer()
+    other.score([TEXT], QUESTION, ["a"])
+    other.score([TEXT], QUESTION)
     assert ["titles" in body for body in script.bodies] == [False, True, False]
     scorer.close()
+    other.close()
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8765", "ftp://127.0.0.1"])
@@ -172,6 +176,22 @@ def test_a_breaker_that_cannot_work_is_an_error_before_a_service_is_asked(name: 
 def test_a_service_that_is_not_there_is_an_error_at_construction() -> None:
     with pytest.raises(ScoringError, match="cannot be reached"):
         RemoteScorer("http://127.0.0.1:9", patience=Patience(tries=1))
+
+
+def test_an_agent_may_start_before_the_service_that_its_settings_name() -> None:
+    audit = Records()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = CompressionConfig(scorer=f"http://127.0.0.1:{port}", min_tokens=0, min_result_tokens=0, target_tokenizer="o200k_base")
+    agent = Compressor(config=settings, audit=audit, cache="memory").session("conversation")
+    early, late = Segment(TEXT, name="early"), Segment(TEXT[::-1], name="late")
+    (passed,) = agent.step([early], QUESTION).segments
+    assert (passed.text, passed.outcome) == (TEXT, "passthrough")
+    assert any("cannot be reached" in str(fields.get("fallback_reason")) for event, fields in audit.rows if event == "compress")
+    with serving(port=port):
+        before, after = agent.step([early, late], QUESTION).segments
+    assert before.text == TEXT, "what was sent stays sent"
+    assert after.outcome == "compressed"
 
 
 def test_without_httpx_the_pip_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
