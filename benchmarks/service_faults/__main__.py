@@ -62,6 +62,7 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     sent: dict[str, list[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def note(self, event: Mapping[str, Any]) -> None:
         """Add one event of a worker."""
@@ -70,6 +71,7 @@ class Tally:
             return
         self.counts["steps"] += 1
         self.seconds.append(event["seconds"])
+        self.reasons.update(event["reasons"])
         before, now = self.sent.get(event["conversation"], []), event["messages"]
         self.counts["conversations"] += not before
         self.sent[event["conversation"]] = now
@@ -146,6 +148,7 @@ def measure(plan: Plan, command: str) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "faults": dict(tally.faults),
         "counts": {name: tally.counts[name] for name in COUNTS},
+        "reasons": dict(tally.reasons.most_common()),
         "slowest_step_s": max(tally.seconds, default=None),
         "wrong": tally.wrong,
         "is_sound": tally.is_sound,
@@ -161,6 +164,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"{settings['scorer']} over {settings['draft']}, {document['seconds']} s, slowest step {document['slowest_step_s']} s"
     )
     tables = [table(list(document[name]), [list(document[name].values())]) for name in ("faults", "counts")]
+    tables.append(table(["passed for", "tool outputs"], [[name, count] for name, count in document["reasons"].items()]))
     return "\n\n".join([heading, *tables, *document["wrong"]])
 
 

@@ -37,15 +37,15 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Recorded:
-    """An audit log that remembers which calls' outputs were said to pass whole."""
+    """An audit log that remembers which calls' outputs were said to pass whole, and why."""
 
     def __init__(self) -> None:
-        self.whole: set[str] = set()
+        self.whole: dict[str, str] = {}
 
     def record(self, event: str, fields: Mapping[str, Any]) -> None:
         """Keep one record."""
         if event == "decision" and fields["outcome"] == "passthrough" and fields["fallback_reason"]:
-            self.whole.add(str(fields["tool_call_id"]))
+            self.whole[str(fields["tool_call_id"])] = str(fields["fallback_reason"])
 
 
 def reference(job: Job, folder: Path) -> dict[str, Pairs]:
@@ -153,6 +153,7 @@ def converse(sessions: SessionStore, task: Task, place: Place, audit: Recorded, 
                 "step": step,
                 "messages": [digest([message]) for message in with_results(request.messages, indices, segments).messages],
                 "recorded": [index for index in indices if request.messages[index]["tool_call_id"] in audit.whole],
+                "reasons": list(audit.whole.values()),
                 "is_anew": is_anew,
                 "seconds": round(seconds, 3),
             }

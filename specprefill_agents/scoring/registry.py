@@ -10,7 +10,7 @@ from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import locate
 from specprefill_agents.errors import ConfigError, missing_extra
 from specprefill_agents.prompt.units import Limits
-from specprefill_agents.scoring.base import Scorer, score_titled
+from specprefill_agents.scoring.base import Scorer, score_titled, scorer_for
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.fusion import IDENTIFIER_WEIGHT, LEXICAL_WEIGHT, FusionScorer, Member
@@ -52,6 +52,10 @@ class LazyScorer:
         return str(getattr(self.inner, "fingerprint", type(self.inner).__qualname__))
 
     takes_titles = True
+
+    def for_tenant(self, tenant: str) -> LazyScorer:
+        """One that serves this tenant alone; whichever is used first makes the inner scorer for all."""
+        return LazyScorer(lambda: scorer_for(self.inner, tenant))
 
     def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """As the inner scorer, which gets `titles` when it takes them."""

@@ -6,6 +6,7 @@ compressor forwards originals, with an audit record.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -93,11 +94,19 @@ class RemoteScorer:
         self._patience = patience or Patience()
         self._breaker = CircuitBreaker(self._patience.failures, self._patience.cooldown_s)
         self._sleep = sleep
+        self._tenant = ""
         self._identity: _Identity | None = None
         self.after_fork()
         watch_forks(self)
         if asks_at_once:
             self._identified()
+
+    def for_tenant(self, tenant: str) -> RemoteScorer:
+        """One over the same connections whose texts the service keeps for this tenant alone."""
+        other = copy.copy(self)
+        other._tenant = tenant
+        watch_forks(other)
+        return other
 
     @property
     def fingerprint(self) -> str:
@@ -127,6 +136,8 @@ class RemoteScorer:
             request: dict[str, Any] = {"contexts": list(contexts), "query": query}
             if titles and known.takes_titles:
                 request["titles"] = list(titles)
+            if self._tenant:
+                request["tenant"] = self._tenant
             answer = self._asked("POST", "/v1/score", json.dumps(request).encode("ascii"))  # as escapes, lone surrogates survive
         except ScoringError:
             self._breaker.failed()

@@ -40,18 +40,21 @@ class Sessions:
         self._others: OrderedDict[int, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: str | None, opening: str) -> Steps:
-        """What steps through the conversation `name`; where it has none, through the one that begins with `opening` and goes on so."""
+    def get(self, name: str | None, opening: str, compressor: Compressor | None = None) -> Steps:
+        """What steps through the conversation `name`; where it has none, through the one that begins with `opening` and goes on so.
+
+        A new one is compressed by `compressor`, where given: that of its tenant, which `name` and `opening` must tell too.
+        """
         if name is None:
-            return _Unnamed(self, name_of(opening))
+            return _Unnamed(self, name_of(opening), compressor)
         with self._lock:
-            session = self._named.pop(name, None) or self.new(name)
+            session = self._named.pop(name, None) or self.new(name, compressor)
             _hold(self._named, name, session, self._limit)
             return session
 
-    def new(self, name: str) -> Session:
+    def new(self, name: str, compressor: Compressor | None = None) -> Session:
         """A session that has decided nothing."""
-        session = self._compressor.session(name)
+        session = (compressor or self._compressor).session(name)
         session.model_id = self._model_id
         return session
 
@@ -70,14 +73,15 @@ class Sessions:
 class _Unnamed:
     """A conversation that nobody named."""
 
-    def __init__(self, sessions: Sessions, name: str) -> None:
+    def __init__(self, sessions: Sessions, name: str, compressor: Compressor | None) -> None:
         self._sessions = sessions
         self._name = name
+        self._compressor = compressor
 
     def steps(self, turns: Sequence[Turn]) -> list[CompressionResult]:
         """As `Session.steps`."""
         beginnings = list(_beginnings(self._name, turns))
-        session = self._sessions.take(beginnings) or self._sessions.new(self._name)
+        session = self._sessions.take(beginnings) or self._sessions.new(self._name, self._compressor)
         results = session.steps(turns)
         if beginnings:
             self._sessions.keep(beginnings[-1], session)

@@ -7,14 +7,17 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.made.draft import write_tiny_preset
 from specprefill_agents import CompressionConfig, Compressor, ConfigError, ScoringError, Segment
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.remote import Patience, RemoteScorer
 from specprefill_agents.scoring.score_format import packed, unpacked
+from specprefill_agents.serving.settings import ServiceSettings
 from tests.invariants import Records
 from tests.loopback import running
 from tests.serving.running import serving, serving_process
@@ -242,3 +245,20 @@ def test_decisions_are_the_same_bytes_after_the_service_came_back() -> None:
             outputs.append((agent.fingerprint, agent.compress([Segment(TEXT)], QUESTION).segments))
             scorer.close()
     assert outputs[0] == outputs[1]
+
+
+def test_what_the_service_keeps_of_a_tenants_texts_is_that_tenants(
+    tiny_draft: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_preset(Path(tiny_draft), tmp_path)
+    monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path))
+    monkeypatch.setenv("SPECPREFILL_CACHE_DIR", str(tmp_path / "cache"))
+    with serving(ServiceSettings(config=CompressionConfig(scorer="fused"), draft=tiny_draft, device="cpu")) as service:
+        common = RemoteScorer(service.url)
+        one, two = common.for_tenant("one"), common.for_tenant("two")
+        scored = [scorer.score([TEXT], QUESTION)[0] for scorer in (common, one, one, two, common)]
+        problem = service.client.post("/v1/score", json={"contexts": [TEXT], "query": "", "tenant": "x" * 201})
+        common.close()
+    assert [found.cached for found in scored] == [False, False, True, False, True]
+    assert len({found.scores.tobytes() for found in scored}) == 1
+    assert problem.status_code == 422

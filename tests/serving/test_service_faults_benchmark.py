@@ -22,6 +22,7 @@ STEP: dict[str, Any] = {
     "step": 1,
     "messages": ["user", "short"],
     "recorded": [],
+    "reasons": [],
     "is_anew": False,
     "seconds": 0.1,
 }
