@@ -139,13 +139,14 @@ class RemoteScorer:
             if self._tenant:
                 request["tenant"] = self._tenant
             answer = self._asked("POST", "/v1/score", json.dumps(request).encode("ascii"))  # as escapes, lone surrogates survive
+            if answer.get("scorer") != known.fingerprint:
+                raise ScoringError("the scoring service has come to be another scorer; make a new RemoteScorer")
+            scores = unpacked(answer.get("scores"))
         except ScoringError:
             self._breaker.failed()
             raise
         self._breaker.succeeded()
-        if answer.get("scorer") != known.fingerprint:
-            raise ScoringError("the scoring service has come to be another scorer; make a new RemoteScorer")
-        return unpacked(answer.get("scores"))
+        return scores
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -169,7 +170,7 @@ class RemoteScorer:
                 failure = f"did not answer in time ({type(error).__name__})"
                 if not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
                     break  # the time is spent
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = f"cannot be reached ({type(error).__name__})"
             else:
                 if response.status_code == 200:
@@ -209,7 +210,7 @@ def _client(patience: Patience, token: str | None) -> httpx.Client:
 def _object(response: httpx.Response) -> dict[str, Any]:
     try:
         value = response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ScoringError("the scoring service answered something else than JSON") from error
     if not isinstance(value, dict):
         raise ScoringError("the scoring service answered something else than an object")

@@ -93,7 +93,9 @@ def test_a_busy_or_broken_connection_is_tried_again(failures: list[Answer], scri
     scorer.close()
 
 
-@pytest.mark.parametrize("answer", [(400, {}), (401, {}), (413, {}), (422, {}), (500, {}), (200, b"<html>"), (200, [])])
+@pytest.mark.parametrize(
+    "answer", [(400, {}), (401, {}), (413, {}), (422, {}), (500, {}), (200, b"<html>"), (200, b"[" * 100_000), (200, [])]
+)
 def test_what_another_try_would_not_change_is_an_error_at_once(answer: Answer, script: Scripted) -> None:
     scorer = script.scorer()
     script.answers = [answer]
@@ -123,6 +125,18 @@ def test_after_failures_in_a_row_nothing_is_sent_for_a_while(script: Scripted) -
     with pytest.raises(ScoringError, match="failed 2 times in a row"):
         scorer.score([TEXT], QUESTION)
     assert len(script.bodies) == 2
+    scorer.close()
+
+
+@pytest.mark.parametrize("nonsense", [{}, {"scorer": "told"}, {"scorer": "told", "scores": [None]}, {**GOOD[1], "scorer": "another"}])
+def test_nonsense_in_a_row_counts_as_failures(nonsense: dict[str, Any], script: Scripted) -> None:
+    scorer = script.scorer(failures=2, cooldown_s=3600)
+    script.answers = [(200, nonsense)] * 2
+    for _ in range(2):
+        with pytest.raises(ScoringError):
+            scorer.score([TEXT], QUESTION)
+    with pytest.raises(ScoringError, match="failed 2 times in a row"):
+        scorer.score([TEXT], QUESTION)
     scorer.close()
 
 
