@@ -18,7 +18,7 @@ from specprefill_agents.storage.redis_server import RedisServer
 from specprefill_agents.types import TokenScores
 from specprefill_langchain import ChatSpecPrefill, PromptCompressor
 from tests.agent_runs import log as tool_output
-from tests.langchain.scripted import Scripted
+from tests.langchain.conftest import ScriptedModel
 from tests.storage_redis.shared_stores import SECRET
 
 SETTINGS: dict[str, Any] = {"keep_ratio": 0.3, "min_tokens": 0, "min_result_tokens": 0, "target_tokenizer": "estimate"}
@@ -54,9 +54,7 @@ def opened(raw: Redis, running: LocalServer, connect: Callable[..., RedisServer]
     def make(*, fails: bool = False) -> SessionStore:
         server = connect(running.url)
         originals = Originals.on_redis(server, secret=SECRET)
-        made = Compressor(
-            config=CompressionConfig.from_dict(SETTINGS), scorer=Sometimes(fails), cache="memory", originals=originals
-        )
+        made = Compressor(config=CompressionConfig.from_dict(SETTINGS), scorer=Sometimes(fails), cache="memory", originals=originals)
         return SessionStore(server, made, secret=SECRET)
 
     return make
@@ -78,9 +76,9 @@ def test_what_one_process_sent_the_other_sends(opened: Callable[..., SessionStor
 def test_so_does_a_chat_model(opened: Callable[..., SessionStore]) -> None:
     sent = []
     for store, count in ((opened(fails=True), 1), (opened(), 2)):
-        inner = Scripted(responses=[AIMessage("done")])
+        inner = ScriptedModel(answers=[AIMessage("done")])
         ChatSpecPrefill(inner=inner, compressor=store.compressor, sessions=store).invoke(messages(count), NAMED)
-        sent.append(inner.seen[-1])
+        sent.append(inner.requests[-1])
     assert sent[1][2].content == sent[0][2].content == tool_output(0)
 
 
