@@ -34,7 +34,7 @@ from specprefill_agents.prompt.decided import decided_text
 from specprefill_agents.prompt.segments import protection_reason
 from specprefill_agents.prompt.titles import title_of
 from specprefill_agents.prompt.units import Layout, Limits, layout_of
-from specprefill_agents.scoring.base import Scorer, check_scores, score_titled, scorer_fingerprint
+from specprefill_agents.scoring.base import Scorer, check_scores, score_titled, scorer_fingerprint, scorer_for
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
@@ -137,7 +137,7 @@ class Compressor:
     def decider(self) -> Decider:
         """What decides here, as audit records say it; loads no model."""
         reads = isinstance(self._scorer, LazyScorer)  # with the draft
-        is_known = not isinstance(self._scorer, LazyScorer) or self._scorer.is_loaded
+        is_known = getattr(self._scorer, "is_loaded", True)
         return Decider(
             fingerprint=self.fingerprint,
             config=self.config,
@@ -184,6 +184,13 @@ class Compressor:
         other = copy.copy(self)
         other.originals = originals
         other._chooser = Chooser(other.config, other.counter.count, other.original_id)
+        return other
+
+    def for_tenant(self, tenant: str) -> Compressor:
+        """One that shares the draft and everything else with this one, but finds no scores kept for others: how long it takes
+        tells nothing of what others had scored."""
+        other = copy.copy(self)
+        other._scorer, other._second = (scorer_for(one, tenant) for one in (self._scorer, self._second))
         return other
 
     def compress(self, segments: Sequence[Segment], query: str, *, most_tokens: int | None = None) -> CompressionResult:

@@ -15,7 +15,7 @@ from specprefill_agents import ConfigError
 from specprefill_agents.accounting.amounts import Amount, Tokens
 from specprefill_agents.accounting.arms import arms_of, difference
 from specprefill_agents.accounting.ledger import Conversation, Ledger, Step, Totals, total
-from specprefill_agents.accounting.ledger_json import ledger_from, ledger_to
+from specprefill_agents.accounting.ledger_json import ledger_from, ledger_to, step_from, step_to
 from specprefill_agents.accounting.pricing import Price, PriceTable, Tariff
 from specprefill_agents.accounting.recording import NO_PRICE, LedgerSettings
 from specprefill_agents.accounting.repricing import repriced
@@ -165,6 +165,16 @@ def test_a_stored_ledger_that_is_damaged_or_newer_is_refused_with_its_place(data
     with pytest.raises(ConfigError) as error:
         ledger_from(data)
     assert error.value.field == field
+
+
+def test_a_step_of_an_earlier_version_has_no_time_to_its_first_chunk() -> None:
+    (step, *_) = recorded([2000]).steps
+    row = step_to(replace(step, first_chunk_ms=3.5))
+    assert step_from(row) == replace(step, first_chunk_ms=3.5)
+    del row["first_chunk_ms"]
+    assert step_from(row) == step
+    with pytest.raises(ConfigError, match="first_chunk_ms"):
+        step_from({**row, "first_chunk_ms": -1})
 
 
 def test_an_unknown_price_is_unknown_in_every_sum_and_tokens_are_still_counted() -> None:

@@ -51,6 +51,18 @@ def test_the_total_row_is_the_sum_of_the_others() -> None:
         assert whole == pytest.approx(sum(parts), abs=2e-6)
 
 
+def test_how_long_streamed_answers_took_to_begin_is_shown_by_step() -> None:
+    conversation = recorded([2000, 3000])
+    first, *others = conversation.steps
+    streamed = Ledger((replace(conversation, steps=(first, *(replace(one, first_chunk_ms=1250.0) for one in others))),))
+    table = table_of(streamed, "step")
+    assert [row[table.header.index("FIRST")] for row in table.rows] == ["-", "1.25 s", "1.25 s", ""]
+    assert "Streamed answers began after 1.25 s: the median of 2 steps." in notes_of(streamed, "step")
+    assert [row["first_chunk_ms"] for row in csv.DictReader(io.StringIO(ledger_csv(streamed)))] == ["", "1250.0", "1250.0"]
+    assert "FIRST" not in table_of(Ledger((conversation,)), "step").fitting(300).header
+    assert not any("Streamed" in note for note in notes_of(Ledger((conversation,)), "step"))
+
+
 def test_a_narrow_terminal_keeps_the_columns_that_matter_most() -> None:
     table = table_of(LEDGER, "conversation")
     assert set(table.fitting(200).header) == set(table.header)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,12 +26,12 @@ from tests.ledgers import recorded
 class Collected:
     """An SDK that keeps everything in memory."""
 
-    def __init__(self, *, include_text: bool = False) -> None:
+    def __init__(self, *, include_text: bool = False, provider: str | None = None) -> None:
         self._spans, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
         self.tracers = TracerProvider()
         self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
         meters = MeterProvider([self._reader])
-        self.telemetry = Telemetry(tracer_provider=self.tracers, meter_provider=meters, include_text=include_text)
+        self.telemetry = Telemetry(tracer_provider=self.tracers, meter_provider=meters, include_text=include_text, provider=provider)
 
     def compressor(self, **arguments: Any) -> Compressor:
         return Compressor(config=CompressionConfig.from_dict(SETTINGS), audit=self.telemetry, cache="memory", **arguments)
@@ -40,8 +41,12 @@ class Collected:
 
     def sums(self, name: str) -> dict[str, float]:
         """The values of a counter by its one attribute."""
+        return {" ".join(map(str, point.attributes.values())): point.value for point in self.points(name)}
+
+    def points(self, name: str) -> list[Any]:
+        """What was measured under a name, by attributes."""
         read: Any = self._reader.get_metrics_data()
-        points = [
+        return [
             point
             for resource in read.resource_metrics
             for scope in resource.scope_metrics
@@ -49,7 +54,6 @@ class Collected:
             if metric.name == name
             for point in metric.data.data_points
         ]
-        return {" ".join(map(str, point.attributes.values())): point.value for point in points}
 
     def said(self) -> str:
         """All that was told, as text."""
@@ -131,10 +135,25 @@ def test_a_model_call_is_told_by_the_names_of_the_conventions() -> None:
     assert [one["gen_ai.usage.input_tokens"] for one in spans] == [step.billed.tokens.input_tokens for step in done.steps]
     assert [one["gen_ai.usage.cache_read.input_tokens"] for one in spans] == [0, 900, 900]
     assert [one["gen_ai.conversation.compacted"] for one in spans] == [False, True, True]
+    assert not any("gen_ai.provider.name" in one for one in spans)
     costs, totals = collected.sums("specprefill.cost"), done.totals
     assert costs == pytest.approx(
         {"billed": totals.billed.usd, "sent": totals.sent.usd, "plain": totals.plain.usd, "scorer": totals.scorer_usd}
     )
+
+
+def test_durations_and_the_wait_for_a_stream_are_told_with_the_provider() -> None:
+    collected = Collected(provider="deepseek")
+    whole, streamed = recorded([2000]).steps
+    collected.telemetry.on_step(done := recorded([2000]), whole)
+    collected.telemetry.on_step(done, replace(streamed, first_chunk_ms=250.0))
+    expected = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "deepseek", "gen_ai.request.model": "deepseek-flash"}
+    assert [attributes(span)["gen_ai.provider.name"] for span in collected.spans("chat deepseek-flash")] == ["deepseek"] * 2
+    (took,) = collected.points("gen_ai.client.operation.duration")
+    (waited,) = collected.points("gen_ai.client.operation.time_to_first_chunk")
+    assert dict(took.attributes) == dict(waited.attributes) == expected
+    assert (took.count, waited.count, waited.sum) == (2, 1, 0.25)
+    assert {point.attributes["gen_ai.provider.name"] for point in collected.points("gen_ai.client.token.usage")} == {"deepseek"}
 
 
 def test_turns_whose_records_are_lost_are_told_as_far_as_they_came_and_not_held_for_ever() -> None:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -28,9 +29,10 @@ from benchmarks.crash.__main__ import SCORERS
 from benchmarks.crash.fleet import Fleet
 from benchmarks.crash.worker import Job
 from benchmarks.crash.yard import DRAFT_MODULES
-from benchmarks.machine import ROOT, git_commit, machine_kind, origin, shown_command, versions
+from benchmarks.machine import git_commit, machine_kind, origin, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
 from benchmarks.settings import named
+from benchmarks.store_faults.disturbing import Times, add_arguments, disturbed
 from benchmarks.store_faults.faults import FAULTS
 from benchmarks.store_faults.server import LocalServer
 from benchmarks.store_faults.worker import Worker, reference
@@ -40,8 +42,6 @@ from specprefill_agents import SpecPrefillError
 SCHEMA = 1
 LONGEST_S = 1.5
 """Of a fault, and of the calm after it."""
-MOST_WRONG = 20
-"""After so many the run ends."""
 
 
 @dataclass
@@ -75,26 +75,6 @@ class Tally:
         return not (bad or self.wrong) and self.counts["steps"] > 0
 
 
-def disturbed(server: LocalServer, fleet: Fleet, tally: Tally, faults: Sequence[str], random: Random, seconds: float) -> None:
-    """One fault after the other for so long; each of them at least once."""
-    while not (tally.counts["steps"] or tally.wrong):
-        _listen(fleet, tally, 0.1)
-    end, due = time.monotonic() + seconds, list(faults)
-    while (due or time.monotonic() < end) and len(tally.wrong) < MOST_WRONG:
-        name = due.pop() if due else random.choice(faults)
-        tally.faults[name] += 1
-        with FAULTS[name](server, random):
-            _listen(fleet, tally, random.uniform(0, LONGEST_S))
-        _listen(fleet, tally, random.uniform(0, LONGEST_S))
-
-
-def _listen(fleet: Fleet, tally: Tally, seconds: float) -> None:
-    for worker, event in fleet.until(time.monotonic() + seconds):
-        tally.note({"step": 0, "task": "", **event})
-        if event["event"] == "ended":
-            fleet.restart(worker)
-
-
 def measure(job: Job, processes: int, faults: Sequence[str], seconds: float, command: str) -> dict[str, Any]:
     """The run without a store, then the one with all that happens to it; returns the document."""
     with ExitStack() as stack:
@@ -108,7 +88,9 @@ def measure(job: Job, processes: int, faults: Sequence[str], seconds: float, com
         preload = [Worker.__module__, *(DRAFT_MODULES if job.needs_draft else ())]
         fleet = stack.enter_context(Fleet(Worker(job, folder, server.url), processes, preload))
         started = time.perf_counter()
-        disturbed(server, fleet, tally, faults, Random(job.seed), seconds)
+        random = Random(job.seed)
+        chosen = {name: partial(FAULTS[name], server, random) for name in faults}
+        disturbed(fleet, tally, chosen, random, Times(seconds, LONGEST_S))
         with server.client() as admin:
             version = str(admin.info("server")["redis_version"])
         return {
@@ -148,15 +130,9 @@ def markdown(document: Mapping[str, Any]) -> str:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.store_faults", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
-    parser.add_argument("--sets", default="agentdojo,sweagent", help="agent sets (default: %(default)s)")
-    parser.add_argument("--n", type=int, default=4, help="runs per set, spread evenly (default: %(default)s)")
+    add_arguments(parser)
     parser.add_argument("--scorers", default="bm25,key_index", help="of which those with a draft get a tiny one (default: %(default)s)")
     parser.add_argument("--faults", default=",".join(FAULTS), help="what happens (default: all)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="at least; every fault comes once (default: %(default)s)")
-    parser.add_argument("--processes", type=int, default=3, help="workers (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of what happens when, and of the sample")
-    parser.add_argument("--out", type=Path, help="JSON file of the results")
     return parser.parse_args(arguments)
 
 

@@ -76,7 +76,7 @@ def reference(job: Job, folder: Path) -> dict[tuple[str, int], str]:
     """What is sent without any store."""
     before = dict(os.environ)
     try:
-        _prepare(job, folder)
+        prepare(job, folder)
         return _undisturbed(job)
     finally:
         os.environ.clear()
@@ -103,7 +103,7 @@ class Worker:
 
     def __call__(self, index: int, announced: Connection) -> None:
         """Work for ever."""
-        _prepare(self.job, self.folder)
+        prepare(self.job, self.folder)
         with (self.folder / "workers.err").open("ab", buffering=0) as errors:
             os.dup2(errors.fileno(), sys.stderr.fileno())
         random, every = Random(index), tasks(self.job)
@@ -147,9 +147,16 @@ class Worker:
         server.close()
 
 
-def _prepare(job: Job, folder: Path) -> None:
-    os.environ |= {"SPECPREFILL_CACHE_DIR": str(folder / "cache"), "SPECPREFILL_HOME": str(folder / "home")}
+def prepare(job: Job, folder: Path) -> None:
+    """Set the folders and threads of this process."""
+    os.environ |= variables(folder)
     if job.needs_draft:
         from specprefill_agents.draft.loading import set_threads
 
         set_threads(1)
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """The environment of processes that share `folder`: its cache, and what it has of a made draft."""
+    home = {"SPECPREFILL_HOME": str(folder / "home")} if (folder / "home").is_dir() else {}
+    return {"SPECPREFILL_CACHE_DIR": str(folder / "cache"), **home}

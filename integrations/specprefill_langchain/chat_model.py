@@ -19,6 +19,7 @@ from typing_extensions import Self, override
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_agents.session.shared import SessionStore
 from specprefill_agents.session.stepping import described
 from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.figures import KEY, Tail, atell, figures_of, marked, tell
@@ -48,7 +49,8 @@ class ChatSpecPrefill(BaseChatModel):
 
     What is decided about a tool output depends only on the messages up to it, so a growing conversation keeps its prefix.
     With `configurable={"session_id": ...}` (or `thread_id`) in the config the decisions are also remembered, for the
-    `max_sessions` conversations used last. `query` replaces the question derived from the messages. Give the agent
+    `max_sessions` conversations used last; `sessions`, a `SessionStore` made with the same compressor, shares them with other
+    processes. `query` replaces the question derived from the messages. Give the agent
     `expand_tool(compressor)`, by which its model reads what a gap stands for, and not `SpecPrefillMiddleware` as well, which
     would cut the same texts before. In asynchronous calls the draft works in one thread of this instance.
 
@@ -68,6 +70,7 @@ class ChatSpecPrefill(BaseChatModel):
     compressor: Compressor = Field(exclude=True)
     query: str | None = None
     max_sessions: int = Field(default=MAX_SESSIONS, ge=1)
+    sessions: SessionStore | None = Field(default=None, exclude=True)
     _model: BaseChatModel = PrivateAttr()
     _bound: dict[str, Any] = PrivateAttr(default_factory=dict)
     _sessions: Sessions = PrivateAttr()
@@ -79,7 +82,7 @@ class ChatSpecPrefill(BaseChatModel):
     def _take_over_inner(self) -> Self:
         found = unbound(self.inner)
         self._model, self._bound = sending_reasoning(found.model), found.arguments
-        self._sessions = Sessions(self.compressor, self.max_sessions, model_name(self._model))
+        self._sessions = Sessions(self.compressor, self.max_sessions, model_name(self._model), self.sessions)
         for name, value in found.settings.items():
             if name not in self.model_fields_set:
                 setattr(self, name, value)
@@ -273,7 +276,10 @@ class ChatSpecPrefill(BaseChatModel):
         if made is not built:
             return made
         # It shows no model that could be replaced, so its prompt is compressed before it gets there.
-        return PromptCompressor(self.compressor, self.query, max_sessions=self.max_sessions, model_id=self.model_name or None) | built
+        before = PromptCompressor(
+            self.compressor, self.query, max_sessions=self.max_sessions, sessions=self.sessions, model_id=self.model_name or None
+        )
+        return before | built
 
     def _around(self, model: BaseChatModel) -> Self:
         """This one around another copy of the model inside, such as one for another endpoint."""

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
+from specprefill_agents.session.shared import SessionStore
 from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.step import compress_step
 
@@ -24,7 +25,8 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
     is returned as it is. What is decided about a tool output depends only on the messages up to it, so a growing
     conversation keeps its prefix. With `configurable={"session_id": ...}` (or `thread_id`) in the config the decisions
     are also remembered, for the `max_sessions` conversations used last, and not worked out again. `query` replaces the
-    question derived from the messages. `model_id` is what audit records call the model, which is not seen from here.
+    question derived from the messages. `sessions`, a `SessionStore` made with the same compressor, shares them with other
+    processes. `model_id` is what audit records call the model, which is not seen from here.
     """
 
     def __init__(
@@ -33,13 +35,14 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
         query: str | None = None,
         *,
         max_sessions: int = MAX_SESSIONS,
+        sessions: SessionStore | None = None,
         name: str | None = None,
         model_id: str | None = None,
     ) -> None:
         self.compressor = compressor
         self.query = query
         self.name = name
-        self._sessions = Sessions(compressor, max_sessions, model_id)
+        self._sessions = Sessions(compressor, max_sessions, model_id, sessions)
         self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-runnable")
 
     @property

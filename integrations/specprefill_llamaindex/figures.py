@@ -10,6 +10,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse, ChatResponseAsyncGen, ChatResponseGen
 from llama_index_instrumentation import get_dispatcher
 
+from specprefill_agents.accounting.first_chunk import FirstChunk
 from specprefill_agents.types import Usage
 from specprefill_llamaindex.events import CompressionEndEvent
 from specprefill_llamaindex.step import StepReport
@@ -35,26 +36,30 @@ def marked(response: ChatResponse, figures: Mapping[str, Any]) -> ChatResponse:
     return response.model_copy(update={"additional_kwargs": {**response.additional_kwargs, KEY: dict(figures)}})
 
 
-def marked_stream(stream: ChatResponseGen, figures: Mapping[str, Any], done: Callable[[ChatResponse | None], None]) -> ChatResponseGen:
+def marked_stream(
+    stream: ChatResponseGen, figures: Mapping[str, Any], first: FirstChunk, done: Callable[[ChatResponse | None], None]
+) -> ChatResponseGen:
     """The stream with its figures in each part, as each holds all of the answer so far. Closing it closes `stream`.
 
-    `done` is told of the last part once the stream has ended by itself.
+    `first` sees it begin; `done` is told of the last part once the stream has ended by itself.
     """
     last = None
     with closing(_closable(stream)) as parts:
         for part in parts:
+            first.came()
             last = part
             yield marked(part, figures)
     done(last)
 
 
 async def amarked_stream(
-    stream: ChatResponseAsyncGen, figures: Mapping[str, Any], done: Callable[[ChatResponse | None], Awaitable[None]]
+    stream: ChatResponseAsyncGen, figures: Mapping[str, Any], first: FirstChunk, done: Callable[[ChatResponse | None], Awaitable[None]]
 ) -> ChatResponseAsyncGen:
     """As `marked_stream`."""
     last = None
     async with aclosing(_aclosable(stream)) as parts:
         async for part in parts:
+            first.came()
             last = part
             yield marked(part, figures)
     await done(last)

@@ -26,6 +26,7 @@ from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from specprefill_agents import CompressionConfig, Compressor
+from specprefill_agents.accounting.first_chunk import FirstChunk
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
@@ -156,8 +157,9 @@ class SpecPrefillLLM(FunctionCallingLLM):
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """As `chat`, in parts."""
         step = self._step(messages, kwargs)
+        first = FirstChunk()
         stream = self.inner_llm.stream_chat(self._wire(step), **kwargs)
-        return marked_stream(stream, figures_of(step.result.usage), partial(self._listeners.answered, step))
+        return marked_stream(stream, figures_of(step.result.usage), first, partial(self._listeners.answered, step, first=first))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, with the work done in this instance's one worker thread."""
@@ -169,8 +171,9 @@ class SpecPrefillLLM(FunctionCallingLLM):
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """As `achat`, in parts."""
         step = await self._astep(messages, kwargs)
+        first = FirstChunk()
         stream = await self.inner_llm.astream_chat(self._wire(step), **kwargs)
-        return amarked_stream(stream, figures_of(step.result.usage), partial(self._listeners.aanswered, step))
+        return amarked_stream(stream, figures_of(step.result.usage), first, partial(self._listeners.aanswered, step, first=first))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As the model inside completes."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from llama_index.core.base.llms.types import ChatResponse
 
+from specprefill_agents.accounting.first_chunk import FirstChunk
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session.stepping import failed
 from specprefill_llamaindex.metering import Meter, Metered
@@ -40,8 +41,8 @@ class Listeners:
             failed(self._compressor, EVENT, "on_step", error)
         return step
 
-    def answered(self, step: StepReport, answer: ChatResponse | None) -> None:
-        """The call was answered; None where nothing came."""
+    def answered(self, step: StepReport, answer: ChatResponse | None, first: FirstChunk | None = None) -> None:
+        """The call was answered; None where nothing came. `first` saw a stream begin."""
         if answer is None:
             return
         if isinstance(answer.raw, dict):
@@ -49,13 +50,13 @@ class Listeners:
         if self._meter is None:
             return
         try:
-            self._meter.answered(step, answer)
+            self._meter.answered(step, answer, first.ms if first else None)
         except Exception as error:
             failed(self._compressor, EVENT, "the ledger", error)
 
-    async def aanswered(self, step: StepReport, answer: ChatResponse | None) -> None:
+    async def aanswered(self, step: StepReport, answer: ChatResponse | None, first: FirstChunk | None = None) -> None:
         """As `answered`, in a thread of its own."""
         if self._meter:
-            await in_thread(self._accountant, self.answered, step, answer)
+            await in_thread(self._accountant, self.answered, step, answer, first)
         else:
-            self.answered(step, answer)
+            self.answered(step, answer, first)

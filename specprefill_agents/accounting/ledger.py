@@ -26,7 +26,8 @@ class Step:
     `plain` has no request when the call `is_extra`: made only since the answer before did nothing but expand gaps. `extra`
     is the part of `sent` that compression caused so: the input of such calls, and the output of calls to expand.
     `at_list_price` tells whether the usage lets the table's prices apply. `moved` is the first byte that was sent otherwise
-    before. `flags` say what is missing or contradictory.
+    before. `flags` say what is missing or contradictory. `first_chunk_ms` is how long a streamed answer took to begin, None
+    for one that came whole, or where nobody measured it.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Step:
     at_list_price: bool = True
     moved: Moved | None = None
     flags: tuple[str, ...] = ()
+    first_chunk_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

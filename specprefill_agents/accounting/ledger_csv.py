@@ -13,7 +13,7 @@ from specprefill_agents.accounting.ledger import Conversation, Ledger, Step, Tot
 _AMOUNTS = ("billed", "sent", "plain", "extra")
 _TOKENS = tuple(f.name for f in fields(Tokens))
 _HEAD = ("conversation", "started", "arm", "rule", "counter", "step", "at", "model")
-_TAIL = ("scorer_ms", "scorer_usd", "expand_calls", "is_extra", "moved", "flags")
+_TAIL = ("scorer_ms", "scorer_usd", "expand_calls", "is_extra", "moved", "flags", "first_chunk_ms")
 COLUMNS = (*_HEAD, *(f"{amount}_{name}" for amount in _AMOUNTS for name in ("requests", *_TOKENS, "usd")), *_TAIL)
 
 
@@ -31,10 +31,11 @@ def _rows(conversation: Conversation) -> Iterator[list[object]]:
     head = [conversation.id, conversation.started.isoformat(), conversation.arm, conversation.rule, conversation.counter]
     folded = conversation.folded
     if folded.steps:
-        counts = [folded.expand_calls, folded.extra_steps, folded.moved_prefixes, folded.flagged_steps]
+        counts = [folded.expand_calls, folded.extra_steps, folded.moved_prefixes, folded.flagged_steps, ""]
         yield [*head, f"1-{folded.steps}", "", "", *_amounts(folded), folded.scorer_ms, folded.scorer_usd, *counts]
     for step in conversation.steps:
         about = [step.expand_calls, int(step.is_extra), "" if step.moved is None else str(step.moved), "; ".join(step.flags)]
+        about.append("" if step.first_chunk_ms is None else step.first_chunk_ms)
         yield [*head, step.number, step.at.isoformat(), step.model, *_amounts(step), step.scorer_ms, step.scorer_usd, *about]
 
 

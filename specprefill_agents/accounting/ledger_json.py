@@ -90,6 +90,7 @@ def step_from(data: object) -> Step:
         at_list_price=_value("at_list_price", row.get("at_list_price"), bool),
         moved=None if row.get("moved") is None else _moved(row["moved"]),
         flags=tuple(flags),
+        first_chunk_ms=None if row.get("first_chunk_ms") is None else _value("first_chunk_ms", row["first_chunk_ms"], float),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal, TypeAlias
 
 from specprefill_agents.accounting.amounts import Amount
@@ -13,7 +14,7 @@ from specprefill_agents.accounting.ledger import Ledger, Step, Totals
 
 By: TypeAlias = Literal["conversation", "step", "arm"]
 
-_DROPPED_FIRST = ("OUTPUT", "EXPAND", "SCORER", "HITS", "INPUT", "ARM", "AT")
+_DROPPED_FIRST = ("OUTPUT", "FIRST", "EXPAND", "SCORER", "HITS", "INPUT", "ARM", "AT")
 """What a narrow terminal does without, in this order."""
 _NARROWEST_NAME = 16
 
@@ -29,7 +30,7 @@ class TextTable:
 
     def fitting(self, width: int) -> TextTable:
         """Without the columns that say nothing, and without the least needed ones where `width` is too small for all."""
-        table = self._without({name for name in ("ARM", "EXPAND", "SCORER") if {*self._column(name)} <= {"", "-", "0"}})
+        table = self._without({name for name in ("ARM", "EXPAND", "SCORER", "FIRST") if {*self._column(name)} <= {"", "-", "0"}})
         for name in _DROPPED_FIRST:
             if table._width() > width:
                 table = table._without({name})
@@ -68,12 +69,16 @@ def _by_step(ledger: Ledger) -> TextTable:
     for conversation in ledger.conversations:
         name = conversation.id
         if conversation.folded.steps:
-            rows.append((name, f"1-{conversation.folded.steps}", "", *_figures(conversation.folded), ""))
+            rows.append((name, f"1-{conversation.folded.steps}", "", *_figures(conversation.folded), "", ""))
         for step in conversation.steps:
             when = f"{step.at:%m-%d %H:%M}"
-            rows.append((name, str(step.number), when, *_figures(Totals.of(step)), _prefix(step)))
-    total = ("total", f"{ledger.totals.steps:,}", "", *_figures(ledger.totals), "")
-    return TextTable(("CONVERSATION", "STEP", "AT", *_FIGURES, "PREFIX"), (*rows, total), has_total=True)
+            rows.append((name, str(step.number), when, *_figures(Totals.of(step)), _first(step), _prefix(step)))
+    total = ("total", f"{ledger.totals.steps:,}", "", *_figures(ledger.totals), "", "")
+    return TextTable(("CONVERSATION", "STEP", "AT", *_FIGURES, "FIRST", "PREFIX"), (*rows, total), has_total=True)
+
+
+def _first(step: Step) -> str:
+    return "-" if step.first_chunk_ms is None else f"{step.first_chunk_ms / 1000:,.2f} s"
 
 
 def _prefix(step: Step) -> str:
@@ -125,6 +130,9 @@ def notes_of(ledger: Ledger, by: By) -> list[str]:
         notes.append(f"BILLED leaves out {totals.billed.unpriced:,} of {_count(totals.steps, 'step')}, whose dollars are unknown.")
     if totals.counted_share is not None:
         notes.append(f"Input tokens as counted here are {totals.counted_share:.3f} of those billed.")
+    waits = sorted(step.first_chunk_ms for one in ledger.conversations for step in one.steps if step.first_chunk_ms is not None)
+    if waits:
+        notes.append(f"Streamed answers began after {median(waits) / 1000:,.2f} s: the median of {_count(len(waits), 'step')}.")
     flags = Counter(flag for one in ledger.conversations for step in one.steps for flag in step.flags)
     notes += [f"{_count(number, 'step')}: {flag}." for flag, number in flags.most_common()]
     return notes + (list(_differences(arms_of(ledger))) if by == "arm" else [])

@@ -130,8 +130,11 @@ class CallMeter(ABC, Generic[Report, Answer]):
             followed.scorer_ms += call.scorer_ms
             return followed.tracker.request([*call.head, *call.sent], followed.asked_at)
 
-    def answered(self, report: Report, answer: Answer) -> Step:
-        """The call of `report` has been answered: what it cost, as billed, as sent, and as it would have been uncompressed."""
+    def answered(self, report: Report, answer: Answer, first_chunk_ms: float | None = None) -> Step:
+        """The call of `report` has been answered: what it cost, as billed, as sent, and as it would have been uncompressed.
+
+        `first_chunk_ms` is what the answer took to begin, where it was streamed.
+        """
         call, (part, usage) = self.call_of(report), self.answer_of(answer)
         followed = self._follow(call)
         with followed.lock:
@@ -141,6 +144,7 @@ class CallMeter(ABC, Generic[Report, Answer]):
                 answer=part,
                 usage=usage,
                 scorer_ms=followed.scorer_ms,
+                first_chunk_ms=first_chunk_ms,
             )
             followed.scorer_ms = 0.0
             followed.tracker.answer(part)

@@ -32,7 +32,8 @@ class Exchange:
     """One answered model call: the request as `sent`, as it would have been without compression, the answer, and the reported usage.
 
     Both requests have all parts in the order of the wire: tools, system prompt, messages. `plain` may hold what expanding
-    added; that is left out here. `scorer_ms` is what scoring for this call took.
+    added; that is left out here. `scorer_ms` is what scoring for this call took, `first_chunk_ms` what a streamed answer took to
+    begin.
     """
 
     sent: Sequence[Part]
@@ -40,6 +41,7 @@ class Exchange:
     answer: Part
     usage: object = None
     scorer_ms: float = 0.0
+    first_chunk_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Recorder:
             at_list_price=reading.at_list_price,
             moved=report.moved,
             flags=_flags(reading, price, is_late),
+            first_chunk_ms=exchange.first_chunk_ms,
         )
 
     def _plain_step(self, exchange: Exchange, at: datetime, is_extra: bool, output: int) -> Tokens:

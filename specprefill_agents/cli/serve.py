@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until told to end."""
     from specprefill_agents.config import CompressionConfig
-    from specprefill_agents.serving.settings import Address, ServiceSettings
+    from specprefill_agents.serving.settings import Address, ServiceSettings, check_host
 
     settings = ServiceSettings(
         config=CompressionConfig(scorer=args.scorer, target_tokenizer=args.tokenizer),
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         time_limit_s=args.time_limit,
     )
     address = Address(args.host, args.port, args.drain)
+    check_host(address.host, settings.token)
     print(f"specprefill: serving {args.scorer} on http://{args.host}:{args.port}", file=sys.stderr, flush=True)
     if args.engine == "ray":
         _run_on_ray(settings, address, args.replicas)

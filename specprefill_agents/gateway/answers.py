@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+STREAM = "text/event-stream"
+"""What the content type of a stream begins with."""
+
 _DONE = b"data: [DONE]"
 
 
@@ -51,7 +54,7 @@ class Answer:
 
 def read_answer(data: bytes, content_type: str) -> Answer:
     """The answer in a body. Raises `ValueError` where it is in no known form."""
-    if content_type.startswith("text/event-stream"):
+    if content_type.startswith(STREAM):
         return _of_stream(data)
     whole = _parsed(data)
     message = _choice(whole).get("message")

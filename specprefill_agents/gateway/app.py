@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import httpx
@@ -11,11 +12,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from specprefill_agents.accounting.first_chunk import FirstChunk
 from specprefill_agents.accounting.metering import OnStep
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.gateway.access import Access, Caller
-from specprefill_agents.gateway.answers import Held
+from specprefill_agents.gateway.answers import STREAM, Held
 from specprefill_agents.gateway.bodies import read_body
 from specprefill_agents.gateway.compressing import EVENT, BodyCompressor, CallReport, Prepared
 from specprefill_agents.gateway.looping import ExpandLoop
@@ -77,6 +79,14 @@ async def _told(_: Request, error: Exception) -> Response:
     return error.response()
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that the upstream is asked, since when `first` runs."""
+
+    report: CallReport
+    first: FirstChunk
+
+
 class Gateway:
     """What the routes do. Used from one event loop."""
 
@@ -123,26 +133,30 @@ class Gateway:
             loop = ExpandLoop(ask, self._workers.run, self._accounts, self._settings)
             await loop.relay(prepared, prepared.originals, told, out)
             return
+        first = FirstChunk()
         async with ask(prepared.body) as answer:
-            await self._relay(answer, told, prepared.report, out)
+            await self._relay(answer, told, _Call(prepared.report, first), out)
 
     def _prepare(self, data: bytes, caller: Caller) -> Prepared:
         prepared = self._bodies.prepare(data, caller)
         self._accounts.asked(prepared.report)
         return prepared
 
-    async def _relay(self, answer: httpx.Response, told: list[tuple[bytes, bytes]], report: CallReport | None, out: Outgoing) -> None:
+    async def _relay(self, answer: httpx.Response, told: list[tuple[bytes, bytes]], call: _Call | None, out: Outgoing) -> None:
         """Pass an answer on byte for byte as it comes; of one to a call, see that its cost is recorded."""
         await out.begin(answer.status_code, [*returned_headers(answer), *told])
+        kind = answer.headers["content-type"] if call else ""
         held = Held(self._settings.max_answer_bytes if self._accounts.is_kept else 0)
         try:
             async for piece in answer.aiter_raw():
                 held.add(piece)
+                if call is not None and kind.startswith(STREAM):
+                    call.first.came()
                 await out.piece(piece)
             held.ends()
         finally:  # a client may leave when it has read the last event, before the stream itself has ended
-            if report is not None and answer.status_code == 200 and held.is_whole:
-                self._accounts.answered(report, held.data, answer.headers["content-type"])
+            if call is not None and answer.status_code == 200 and held.is_whole:
+                self._accounts.answered(call.report, held.data, kind, call.first.ms)
         await out.end()
 
     def _answer(self, relay: Callable[[Outgoing], Awaitable[None]]) -> Response:

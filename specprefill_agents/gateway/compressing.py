@@ -67,18 +67,11 @@ class Prepared:
         return replace(self, body=respelled(self.source, self.read, sent).encode("utf-8"), report=report)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tenant:
-    """What one tenant's requests are compressed with."""
-
-    compressor: Compressor
-    sessions: Sessions
-
-
 class BodyCompressor:
     """Compresses the bodies of requests, each within the conversation that it goes on with. May be shared by threads.
 
-    Where `settings.expand` is on, each tenant's originals are those that `originals_of` gives for its name.
+    Tenants share the draft, and nothing that was computed of a text. Where `settings.expand` is on, each tenant's originals are
+    those that `originals_of` gives for its name.
     """
 
     def __init__(
@@ -87,8 +80,8 @@ class BodyCompressor:
         self._compressor = compressor
         self._settings = settings
         self._originals_of = originals_of
-        self._common = self._compressing_with(compressor)
-        self._tenants = LastUsed[_Tenant](settings.max_tenants)
+        self._sessions = Sessions(compressor, settings.max_sessions, None)
+        self._tenants = LastUsed[Compressor](settings.max_tenants)
 
     def prepare(self, data: bytes, caller: Caller) -> Prepared:
         """`data` with its tool outputs compressed. Raises `Problem` for what is beyond a limit or no JSON object.
@@ -102,10 +95,10 @@ class BodyCompressor:
         opening = f"{caller.tenant}/{opening_of(messages)}"
         name = None if caller.session is None else f"{caller.tenant}/{caller.session}"
         conversation_id = name or name_of(opening)
-        tenant = self._tenant(caller.tenant)
-        session = tenant.sessions.get(name, opening)
-        head = described(tenant.compressor, request.get("tools"))
-        compressed, result = compress_rounds(tenant.compressor, session, messages, rounds, put_back, part_of, EVENT, head)
+        compressor = self._compressor_of(caller.tenant)
+        session = self._sessions.get(name, opening, compressor)
+        head = described(compressor, request.get("tools"))
+        compressed, result = compress_rounds(compressor, session, messages, rounds, put_back, part_of, EVENT, head)
         sent = _with(request, messages, compressed, self._settings.expand and takes_tool(request))
         body, sent, result = self._written(data, text, request, sent, result)
         tools, model = sent.get("tools"), request.get("model")
@@ -121,7 +114,7 @@ class BodyCompressor:
             arm=self._compressor.guard.arm(conversation_id),
         )
         is_expanding = sent.get("tools") is not request.get("tools")
-        return Prepared(body, report, tenant.compressor.originals if is_expanding else None, text, request, sent)
+        return Prepared(body, report, compressor.originals if is_expanding else None, text, request, sent)
 
     def _written(
         self, data: bytes, text: str, request: dict[str, Any], sent: dict[str, Any], result: CompressionResult
@@ -136,14 +129,13 @@ class BodyCompressor:
                 raise
             return data, request, failed(self._compressor, EVENT, "writing the request anew", error)
 
-    def _tenant(self, name: str) -> _Tenant:
-        """What a tenant's requests are compressed with: its own where originals are kept, those of the `max_tenants` used last."""
-        if not self._settings.expand:
-            return self._common
-        return self._tenants.get(name, lambda: self._compressing_with(self._compressor.keeping_in(self._originals_of(name))))
+    def _compressor_of(self, tenant: str) -> Compressor:
+        """What a tenant's requests are compressed with; held for the `max_tenants` used last."""
+        return self._tenants.get(tenant, lambda: self._made_for(tenant))
 
-    def _compressing_with(self, compressor: Compressor) -> _Tenant:
-        return _Tenant(compressor, Sessions(compressor, self._settings.max_sessions, None))
+    def _made_for(self, tenant: str) -> Compressor:
+        own = self._compressor.for_tenant(tenant)
+        return own.keeping_in(self._originals_of(tenant)) if self._settings.expand else own
 
 
 def _with(request: dict[str, Any], messages: list[Any], compressed: list[Any], is_expanding: bool) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from specprefill_agents.gateway.answers import is_late, read_answer, value_of
+from specprefill_agents.accounting.first_chunk import FirstChunk
+from specprefill_agents.gateway.answers import STREAM, is_late, read_answer, value_of
 from specprefill_agents.gateway.compressing import Prepared
 from specprefill_agents.gateway.expanding import answered, calls_of, events_without_own, with_usage, without_own
 from specprefill_agents.gateway.metering import Accounts
@@ -52,21 +53,22 @@ class ExpandLoop:
         turns: list[Any] = []
         current = prepared
         while True:
+            first = FirstChunk()
             async with self.ask(current.body) as answer:
                 kind = answer.headers["content-type"]
                 if answer.status_code != 200:
                     await self._refused(answer, told, out)
                     return
-                is_stream = kind.startswith("text/event-stream")
+                is_stream = kind.startswith(STREAM)
                 headers = [(name, value) for name, value in returned_headers(answer) if name != b"content-length"]
                 if is_stream and not out.has_begun:
                     await out.begin(200, [*headers, *told])
-                turn = await self._read(answer, out if is_stream else None)
+                turn = await self._read(answer, first, out if is_stream else None)
             try:
                 found = read_answer(turn.data, kind)
             except ValueError as error:
                 raise Problem(502, f"{error}") from error
-            self.accounts.answered(current.report, turn.data, kind)
+            self.accounts.answered(current.report, turn.data, kind, first.ms)
             own, others = calls_of(found.message)
             if own and not others and len(usages) < self.settings.max_expansions:
                 usages.append(found.usage)
@@ -95,12 +97,14 @@ class ExpandLoop:
             await out.piece(piece)
         await out.end()
 
-    async def _read(self, answer: httpx.Response, out: Outgoing | None) -> _Turn:
+    async def _read(self, answer: httpx.Response, first: FirstChunk, out: Outgoing | None) -> _Turn:
         """Read an answer whole; pass on the events before its calls, where there is somebody to pass them on to."""
         pieces: list[bytes] = []
         held: list[bytes] = []
         async for event in _events(self._limited(answer)) if out else self._limited(answer):
             pieces.append(event)
+            if out:
+                first.came()
             if out is None or held or is_late(event):
                 held.append(event)
             else:

@@ -61,18 +61,18 @@ class Accounts:
             except Exception as error:
                 failed(self._compressor, EVENT, "looking at the prefix", error)
 
-    def answered(self, report: CallReport, data: bytes, content_type: str) -> None:
-        """The call was answered with this body, which is read in a thread of its own."""
+    def answered(self, report: CallReport, data: bytes, content_type: str, first_chunk_ms: float | None) -> None:
+        """The call was answered with this body, which is read in a thread of its own; `first_chunk_ms` is of a stream."""
         if self.is_kept:
-            self._accountant.submit(self._answered, report, data, content_type)
+            self._accountant.submit(self._answered, report, data, content_type, first_chunk_ms)
 
     def close(self) -> None:
         """Record what is still to be recorded."""
         self._accountant.shutdown(wait=True)
 
-    def _answered(self, report: CallReport, data: bytes, content_type: str) -> None:
+    def _answered(self, report: CallReport, data: bytes, content_type: str, first_chunk_ms: float | None) -> None:
         try:
-            self._meter(report.tenant).answered(report, read_answer(data, content_type))
+            self._meter(report.tenant).answered(report, read_answer(data, content_type), first_chunk_ms)
         except Exception as error:
             failed(self._compressor, EVENT, "the ledger", error)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.errors import ConfigError
+from specprefill_agents.observe.loopback import is_loopback
 from specprefill_agents.session.sessions import MAX_SESSIONS
 
 _COUNTS = (
@@ -95,16 +95,8 @@ class GatewaySettings:
             value = getattr(self, name)
             is_seconds = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e6
             self._require(name, is_seconds, "seconds > 0")
-        if self.token_file is None and not self.is_loopback:
+        if self.token_file is None and not is_loopback(self.host):
             raise ConfigError("token_file", None, f"given where others than this machine can connect (host {self.host})")
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:
         if not holds:

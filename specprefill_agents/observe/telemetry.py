@@ -45,8 +45,9 @@ class Telemetry:
 
     Spans: `specprefill.compress`, a call of the compressor; `specprefill.step`, a turn of a conversation, with an event for
     each decision; from `on_step` also `chat MODEL`, a model call. They are told when they have ended, as children of the
-    span that is current then. Providers are the global ones unless given. `include_text` adds the question to spans. Raises
-    ImportError with the pip command where OpenTelemetry's API is missing. May be shared by threads and compressors.
+    span that is current then. OpenTelemetry's providers are the global ones unless given. `include_text` adds the question to
+    spans. `provider` is who answers the models, by its name in the conventions, such as "deepseek" or "openai"; None: not said.
+    Raises ImportError with the pip command where OpenTelemetry's API is missing. May be shared by threads and compressors.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Telemetry:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         include_text: bool = False,
+        provider: str | None = None,
     ) -> None:
         try:
             from opentelemetry import metrics, trace
@@ -66,7 +68,12 @@ class Telemetry:
         meter = metrics.get_meter(NAME, meter_provider=meter_provider)
         self._counts = {name: meter.create_counter(name, unit, text) for name, (unit, text) in _COUNTS.items()}
         self._scoring = meter.create_histogram("specprefill.scorer.duration", "s", "Seconds of scoring, a call.")
+        self._provider = provider
         self._usage = meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of a model call.")
+        self._duration = meter.create_histogram("gen_ai.client.operation.duration", "s", "Seconds of a model call.")
+        self._first = meter.create_histogram(
+            "gen_ai.client.operation.time_to_first_chunk", "s", "Seconds until a streamed answer of a model call begins."
+        )
         self._turns: OrderedDict[str, list[Mapping[str, Any]]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -89,9 +96,9 @@ class Telemetry:
     def on_step(self, conversation: Conversation, step: Step) -> None:
         """Tell of one model call."""
         used = step.billed.tokens
+        shared = _said({"gen_ai.operation.name": "chat", "gen_ai.provider.name": self._provider, "gen_ai.request.model": step.model})
         attributes = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.request.model": step.model,
+            **shared,
             "gen_ai.conversation.id": conversation.id,
             "gen_ai.conversation.compacted": step.sent.tokens.input_tokens < step.plain.tokens.input_tokens,
             "specprefill.sent_tokens": step.sent.tokens.input_tokens,
@@ -110,7 +117,6 @@ class Telemetry:
                 "gen_ai.usage.cache_read.input_tokens": None if used.unsplit_tokens else used.hit_tokens,
                 "gen_ai.usage.cache_creation.input_tokens": used.write_tokens + used.long_write_tokens,
             }
-            shared = {"gen_ai.operation.name": "chat", "gen_ai.request.model": step.model}
             for kind, number in (("input", used.input_tokens), ("output", used.output_tokens)):
                 self._usage.record(number, {**shared, "gen_ai.token.type": kind})
         costs = {"billed": step.billed.usd, "sent": step.sent.usd, "plain": step.plain.usd, "scorer": step.scorer_usd}
@@ -119,6 +125,9 @@ class Telemetry:
                 self._count("specprefill.cost", usd, {"specprefill.basis": basis})
         now = time.time_ns()
         began = min(int(step.at.timestamp() * 1e9), now)
+        self._duration.record((now - began) / 1e9, shared)
+        if step.first_chunk_ms is not None:
+            self._first.record(step.first_chunk_ms / 1000, shared)
         span = self._tracer.start_span(
             f"chat {step.model}", kind=self._trace.SpanKind.CLIENT, start_time=began, attributes=_said(attributes)
         )

@@ -32,6 +32,13 @@ def score_titled(scorer: Scorer, contexts: Sequence[str], query: str, titles: Se
     return scorer.score(contexts, query)
 
 
+def scorer_for(scorer: Scorer, tenant: str) -> Scorer:
+    """`scorer`, as it serves this tenant: what it keeps of texts is found by no other. One that keeps something has a method
+    `for_tenant`, which loads no second model; one without is taken for keeping nothing."""
+    made: Scorer = scorer.for_tenant(tenant) if hasattr(scorer, "for_tenant") else scorer
+    return made
+
+
 def scorer_fingerprint(scorer: Scorer) -> str:
     """What identifies a scorer's behaviour in decision keys: its `fingerprint` attribute, else its class name."""
     return str(getattr(scorer, "fingerprint", type(scorer).__qualname__))

@@ -11,14 +11,15 @@ Axes: C contexts, T tokens of the first member, M those of another, U units of a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, Layout, Limits, layout_of
-from specprefill_agents.scoring.base import Scorer, scorer_fingerprint
+from specprefill_agents.scoring.base import Scorer, scorer_fingerprint, scorer_for
 from specprefill_agents.scoring.links import Source, best_sources, link_scores
 from specprefill_agents.types import TokenScores
 
@@ -66,6 +67,12 @@ class FusionScorer:
         """The members' fingerprints with their weights, and the settings of links, blocks and stretches."""
         parts = "+".join(f"{member.weight:g}*{scorer_fingerprint(member.scorer)}" for member in self._members)
         return f"fusion({parts};{self._link_weight:g};{self._block_weight:g}:{STRETCH_WEIGHT:g}:{STRETCH_CHARS}:{self._limits})"
+
+    def for_tenant(self, tenant: str) -> FusionScorer:
+        """One whose members keep what they compute for this tenant alone."""
+        other = copy.copy(self)
+        other._members = tuple(replace(member, scorer=scorer_for(member.scorer, tenant)) for member in self._members)
+        return other
 
     def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """Fused importance at the first member's offsets, at least 0. `titles` names the contexts, None those without one."""

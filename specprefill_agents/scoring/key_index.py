@@ -12,6 +12,7 @@ Axes: N heads, W query rows, T context tokens, D head size.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
@@ -53,10 +54,18 @@ class KeyIndexScorer:
         self._preset = preset
         self._caches = caches
         self._flights = SingleFlight()
+        self._passes = SingleFlight()
         self._window = window_tokens
         self._prefix = torch.tensor(preset.prefix_ids(draft.tokenizer), dtype=torch.long)
         self._scales = np.array(HeadCapture(draft.model, preset.heads, "query").scales, np.float32)[:, None, None]
         self.fingerprint = key_index_fingerprint(draft, preset, window_tokens)
+
+    def for_tenant(self, tenant: str) -> KeyIndexScorer:
+        """One over the same draft that neither finds what others have kept nor waits for what others let it read, text by text."""
+        other = copy.copy(self)
+        other._caches = None if self._caches is None else self._caches.for_tenant(tenant)
+        other._flights = SingleFlight()
+        return other
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """Importance per token, in (0, sum of weights]: mass of the strongest query row, summed over heads, smoothed over 13 tokens."""
@@ -121,7 +130,7 @@ class KeyIndexScorer:
             yield np.zeros((len(self._preset.heads), 0, 1), np.float32)
             return
         # A capture ignores the passes of others, but torch counts hooks without a lock, and passes at once would add up in memory.
-        with self._flights.alone(THE_DRAFT), HeadCapture(self._draft.model, self._preset.heads, what) as capture:
+        with self._passes.alone(THE_DRAFT), HeadCapture(self._draft.model, self._preset.heads, what) as capture:
             for part in torch.from_numpy(ids).split(self._window):
                 yield self._run(capture, part)
 

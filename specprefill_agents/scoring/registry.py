@@ -10,7 +10,7 @@ from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import locate
 from specprefill_agents.errors import ConfigError, missing_extra
 from specprefill_agents.prompt.units import Limits
-from specprefill_agents.scoring.base import Scorer, score_titled
+from specprefill_agents.scoring.base import Scorer, score_titled, scorer_for
 from specprefill_agents.scoring.controls import HeadTailScorer, RandomScorer
 from specprefill_agents.scoring.draft_choice import resolve_draft
 from specprefill_agents.scoring.fusion import IDENTIFIER_WEIGHT, LEXICAL_WEIGHT, FusionScorer, Member
@@ -53,6 +53,10 @@ class LazyScorer:
 
     takes_titles = True
 
+    def for_tenant(self, tenant: str) -> LazyScorer:
+        """One that serves this tenant alone; whichever is used first makes the inner scorer for all."""
+        return LazyScorer(lambda: scorer_for(self.inner, tenant))
+
     def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """As the inner scorer, which gets `titles` when it takes them."""
         return score_titled(self.inner, contexts, query, titles)
@@ -92,10 +96,10 @@ def make_scorer(config: CompressionConfig, draft: str, device: str, disk: RowSto
     """The scorer that `config.scorer` names. Raises `ConfigError` for an unknown one, `UnknownDraftError` for a draft
     name that leads nowhere; weights are read on first use. What is computed is kept in memory, and in `disk` when given.
 
-    A name that is an http(s) address means the service there. Raises `ScoringError` when that does not answer.
+    A name that is an http(s) address means the service there, which need not be there yet.
     """
     if is_address(config.scorer):
-        return RemoteScorer(config.scorer)
+        return RemoteScorer(config.scorer, asks_at_once=False)
     draft = resolve_draft(draft)
     limits = Limits(*config.unit_chars)
     makers: dict[str, Callable[[], Scorer]] = {

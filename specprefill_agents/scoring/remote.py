@@ -6,6 +6,7 @@ compressor forwards originals, with an audit record.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -57,13 +58,22 @@ class Patience:
         check_breaker(self.failures, self.cooldown_s)
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Which scorer a service is."""
+
+    fingerprint: str
+    takes_titles: bool
+
+
 class RemoteScorer:
     """Scores by the service at `url`, such as `http://127.0.0.1:8765`. May be shared by threads.
 
     Asks the service at construction which scorer it is, so that decisions carry the same identity as with an embedded one; an
-    answer of another scorer is an error from then on. `token` is sent as bearer token; None: the environment's
-    `SPECPREFILL_SERVICE_TOKEN`, if any. Raises `ConfigError` for no http(s) address, ImportError without httpx, and
-    `ScoringError` when the service does not answer.
+    answer of another scorer is an error from then on. With `asks_at_once` False it asks with the first call, so that an agent
+    may start before its service. `token` is sent as bearer token; None: the environment's `SPECPREFILL_SERVICE_TOKEN`, if any.
+    Raises `ConfigError` for no http(s) address, ImportError without httpx, and `ScoringError` when the service is asked and does
+    not answer.
     """
 
     def __init__(
@@ -73,6 +83,7 @@ class RemoteScorer:
         token: str | None = None,
         patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        asks_at_once: bool = True,
     ) -> None:
         if not is_address(url):
             raise ConfigError("url", url, "an address that begins with http:// or https://")
@@ -83,11 +94,34 @@ class RemoteScorer:
         self._patience = patience or Patience()
         self._breaker = CircuitBreaker(self._patience.failures, self._patience.cooldown_s)
         self._sleep = sleep
+        self._tenant = ""
+        self._identity: _Identity | None = None
         self.after_fork()
         watch_forks(self)
-        identity = self._asked("GET", "/v1/scorer")
-        self.fingerprint = str(identity.get("scorer"))
-        self.takes_titles = identity.get("takes_titles") is True
+        if asks_at_once:
+            self._identified()
+
+    def for_tenant(self, tenant: str) -> RemoteScorer:
+        """One over the same connections whose texts the service keeps for this tenant alone."""
+        other = copy.copy(self)
+        other._tenant = tenant
+        watch_forks(other)
+        return other
+
+    @property
+    def fingerprint(self) -> str:
+        """The service's scorer. Raises `ScoringError` when it was not asked yet and does not answer."""
+        return self._identified().fingerprint
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the service has said which scorer it is."""
+        return self._identity is not None
+
+    @property
+    def takes_titles(self) -> bool:
+        """Whether the service's scorer does; True as long as nobody knows, and what it does not take is left out then."""
+        return self._identity is None or self._identity.takes_titles
 
     def after_fork(self) -> None:
         """Connections of the parent are not the child's."""
@@ -95,24 +129,34 @@ class RemoteScorer:
 
     def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """As the service's scorer, bit for bit. Raises `ScoringError` when it cannot be had."""
-        request: dict[str, Any] = {"contexts": list(contexts), "query": query}
-        if titles and self.takes_titles:
-            request["titles"] = list(titles)
         if not self._breaker.allows():
             raise ScoringError(f"the scoring service failed {self._patience.failures} times in a row, and is left alone for a while")
         try:
+            known = self._identified()
+            request: dict[str, Any] = {"contexts": list(contexts), "query": query}
+            if titles and known.takes_titles:
+                request["titles"] = list(titles)
+            if self._tenant:
+                request["tenant"] = self._tenant
             answer = self._asked("POST", "/v1/score", json.dumps(request).encode("ascii"))  # as escapes, lone surrogates survive
+            if answer.get("scorer") != known.fingerprint:
+                raise ScoringError("the scoring service has come to be another scorer; make a new RemoteScorer")
+            scores = unpacked(answer.get("scores"))
         except ScoringError:
             self._breaker.failed()
             raise
         self._breaker.succeeded()
-        if answer.get("scorer") != self.fingerprint:
-            raise ScoringError("the scoring service has come to be another scorer; make a new RemoteScorer")
-        return unpacked(answer.get("scores"))
+        return scores
 
     def close(self) -> None:
         """Close the connections that are kept open."""
         self._client.close()
+
+    def _identified(self) -> _Identity:
+        if self._identity is None:
+            told = self._asked("GET", "/v1/scorer")
+            self._identity = _Identity(str(told.get("scorer")), told.get("takes_titles") is True)
+        return self._identity
 
     def _asked(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         """The JSON object that the service answers, tried again while that may help."""
@@ -126,7 +170,7 @@ class RemoteScorer:
                 failure = f"did not answer in time ({type(error).__name__})"
                 if not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
                     break  # the time is spent
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = f"cannot be reached ({type(error).__name__})"
             else:
                 if response.status_code == 200:
@@ -166,7 +210,7 @@ def _client(patience: Patience, token: str | None) -> httpx.Client:
 def _object(response: httpx.Response) -> dict[str, Any]:
     try:
         value = response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ScoringError("the scoring service answered something else than JSON") from error
     if not isinstance(value, dict):
         raise ScoringError("the scoring service answered something else than an object")

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from specprefill_agents import __version__
-from specprefill_agents.scoring.base import score_titled, scorer_fingerprint
+from specprefill_agents.scoring.base import Scorer, score_titled, scorer_fingerprint, scorer_for
 from specprefill_agents.scoring.score_format import packed
 from specprefill_agents.serving.bodies import json_object
 from specprefill_agents.serving.contract import BadRequest, answer, is_id, parse_request
 from specprefill_agents.serving.pool import CompressorPool
 from specprefill_agents.serving.problems import Problem
 from specprefill_agents.serving.settings import ServiceSettings
+from specprefill_agents.storage.last_used import LastUsed
+
+MOST_TENANTS = 256
+LONGEST_TENANT = 200
 
 
 class Engine:
@@ -23,6 +27,7 @@ class Engine:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._pool = CompressorPool(settings.config, settings.draft, device=settings.device, loads=False)
+        self._scorers = LastUsed[Scorer](MOST_TENANTS)
 
     def load(self) -> None:
         """Load the draft and let it read a text. What it loaded is spared the garbage collector. Raises what loading raises."""
@@ -41,7 +46,10 @@ class Engine:
         }
 
     def score(self, body: bytes) -> bytes:
-        """`{"contexts", "query", "titles"?}` -> `{"scorer", "scores"}`. Raises `Problem`."""
+        """`{"contexts", "query", "titles"?, "tenant"?}` -> `{"scorer", "scores"}`. Raises `Problem`.
+
+        What is kept of one tenant's texts is found by no other, and not without a tenant's name.
+        """
         fields = json_object(body)
         contexts: Any = fields.get("contexts")
         query: Any = fields.get("query")
@@ -56,8 +64,15 @@ class Engine:
         titles = [None] * len(contexts) if titles is None else titles
         is_titles = isinstance(titles, list) and all(title is None or isinstance(title, str) for title in titles)
         _require(is_titles and len(titles) == len(contexts), "titles must be a list with a string or null for each context")
-        scores = score_titled(self._pool.scorer, contexts, query, titles)
+        scores = score_titled(self._scorer_of(fields.get("tenant")), contexts, query, titles)
         return _json({"scorer": scorer_fingerprint(self._pool.scorer), "scores": packed(scores)})
+
+    def _scorer_of(self, tenant: object) -> Scorer:
+        if tenant is None:
+            return self._pool.scorer
+        if not isinstance(tenant, str) or len(tenant) > LONGEST_TENANT:
+            raise Problem(422, "invalid", f"tenant must be a string of at most {LONGEST_TENANT} characters")
+        return self._scorers.get(tenant, lambda: scorer_for(self._pool.scorer, tenant))
 
     def compress(self, body: bytes) -> bytes:
         """A request of `serving.contract`, with or without an id -> its answer. Raises `Problem`."""

@@ -100,6 +100,7 @@ def score_request(settings: ServiceSettings) -> Schema:
             "contexts": {"type": "array", "items": TEXT, "maxItems": most},
             "query": TEXT,
             "titles": {"type": ["array", "null"], "items": {"type": ["string", "null"]}, "description": "one for each context"},
+            "tenant": {"type": ["string", "null"], "maxLength": 200, "description": "whose texts they are; what is kept of them is theirs"},
         },
         "required": ["contexts", "query"],
         "example": {"contexts": ["The key hangs in room 12.", "The log has nothing else to say."], "query": "Where is the key?"},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 
 from specprefill_agents.config import CompressionConfig
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.errors import ConfigError
+from specprefill_agents.observe.loopback import is_loopback
 
 SHORTEST_TOKEN = 16
 """Characters of a bearer token; a shorter one can be guessed."""
@@ -70,11 +70,3 @@ def check_host(host: str, token: str | None) -> None:
     """Raise `ConfigError` for an address that others can reach while everybody would be served."""
     if token is None and not is_loopback(host):
         raise ConfigError("host", host, "a loopback address such as 127.0.0.1, or any with a token (--token-file)")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server there."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from specprefill_agents.scoring.context_keys import ContextKeys
 from specprefill_agents.storage.memory import MemoryCache, MemoryKeyCache, ValueCache
 from specprefill_agents.storage.rows import CONTEXT_KEYS, QUERY_VECTORS, SCORES, RowKind
-from specprefill_agents.storage.score_cache import RowStore, Scope
+from specprefill_agents.storage.score_cache import RowStore, Scope, content_name
 from specprefill_agents.types import TokenScores
 
 V = TypeVar("V")
@@ -77,6 +77,22 @@ class LayeredScoreCache(LayeredCache[tuple[TokenScores, ...]]):
         super().put(name, tuple(replace(one, cached=True) for one in value))
 
 
+class TenantCache(Generic[V]):
+    """What one tenant has in a cache that others use too: the same text has another name for each, so none hits another's."""
+
+    def __init__(self, cache: ValueCache[V], tenant: str) -> None:
+        self._cache = cache
+        self._tenant = tenant
+
+    def get(self, name: str, /) -> V | None:
+        """The value that this tenant stored under `name`, or None."""
+        return self._cache.get(content_name(self._tenant, name))
+
+    def put(self, name: str, value: V, /) -> None:
+        """Store `value` for this tenant."""
+        self._cache.put(content_name(self._tenant, name), value)
+
+
 def _held_bytes(scores: Sequence[TokenScores]) -> int:
     return sum(one.offsets.nbytes + one.scores.nbytes for one in scores)
 
@@ -94,3 +110,7 @@ class ScorerCaches:
         """Caches of the scorer with this `fingerprint` on the draft of this `revision`; in memory alone without `disk`."""
         scope = Scope(revision, fingerprint)
         return cls(LayeredKeyCache(disk, scope), LayeredQueryCache(disk, scope), LayeredScoreCache(disk, scope))
+
+    def for_tenant(self, tenant: str) -> ScorerCaches:
+        """The same caches, and their limits, under names of the tenant's own."""
+        return ScorerCaches(TenantCache(self.keys, tenant), TenantCache(self.queries, tenant), TenantCache(self.scores, tenant))

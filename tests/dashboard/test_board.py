@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,18 @@ def test_a_call_outside_conversations_is_one_row_and_one_inside_none(tmp_path: P
     assert [row["tool"] for row in rows] == ["grep", ALONE]
     assert rows[1]["kept"] == result.usage.kept_tokens
     assert rows[1]["why"] == "1 compressed, 1 protected"
+
+
+def test_streamed_calls_say_how_long_they_took_to_begin(tmp_path: Path) -> None:
+    conversation = recorded([2000, 3000])
+    first, *others = conversation.steps
+    streamed = replace(conversation, steps=(first, *(replace(step, first_chunk_ms=1250.0) for step in others)))
+    write_ledger(Ledger((streamed,)), tmp_path / "ledger.json")
+    speed = viewed(Board([tmp_path / "ledger.json"], []))["speed"]
+    assert (speed["streamed"], speed["first_chunk_ms"]) == (2, 1250.0)
+    write_ledger(Ledger((conversation,)), tmp_path / "whole.json")
+    speed = viewed(Board([tmp_path / "whole.json"], []))["speed"]
+    assert (speed["streamed"], speed["first_chunk_ms"]) == (0, None)
 
 
 def test_filters_choose_conversation_tool_and_time(tmp_path: Path) -> None:

@@ -59,6 +59,34 @@ def test_a_click_shows_the_spans_and_the_heat_map_of_a_decision(browser: Browser
     assert browser.complaints(server.url) == []
 
 
+def test_of_two_quick_clicks_the_later_one_is_shown(browser: Browser, server: DashboardServer) -> None:
+    browser.show(server.url)
+    browser.evaluate(
+        """{
+          const real = window.fetch;
+          let clicks = 0;
+          window.fetch = async (address, ...more) => {
+            const isFirst = String(address).startsWith("decision.json") && ++clicks === 1;
+            if (isFirst) await new Promise((go) => (window.letFirstCome = go));
+            const answer = await real(address, ...more);
+            if (isFirst) setTimeout(() => (window.firstCame = true), 200);
+            return answer;
+          };
+        }"""
+    )
+    first, last = (
+        browser.evaluate(f"document.querySelector('#decisions tbody tr:{which}-child').textContent") for which in ("first", "last")
+    )
+    assert first != last
+    for which in ("first", "last"):
+        browser.evaluate(f"document.querySelector('#decisions tbody tr:{which}-child').click()")
+    until(browser, "document.getElementById('detail').open")
+    shown = text(browser, "#detail")
+    browser.evaluate("window.letFirstCome()")
+    until(browser, "window.firstCame")
+    assert text(browser, "#detail") == shown
+
+
 def test_a_decision_without_text_says_why_it_has_no_heat_map(browser: Browser, tmp_path: Path) -> None:
     with serving(Board([], [write_audit(tmp_path / "audit.jsonl")])) as server:
         browser.show(server.url)

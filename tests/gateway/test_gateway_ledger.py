@@ -42,6 +42,7 @@ def test_each_answered_call_is_a_step_with_what_was_billed_and_what_would_have_b
     assert first.sent.tokens == first.plain.tokens
     assert all(step.sent.tokens.input_tokens < 0.6 * step.plain.tokens.input_tokens for step in later)
     assert all(step.moved is None for step in kept.steps)
+    assert [step.first_chunk_ms is not None for step in kept.steps] == [streams] * 3
 
 
 def test_a_named_conversation_has_its_name_and_each_key_its_own(upstream: Recorded) -> None:

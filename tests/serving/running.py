@@ -32,11 +32,14 @@ class Running:
 
 
 @contextmanager
-def serving(settings: ServiceSettings | None = None, *, waits: bool = True) -> Iterator[Running]:
-    """Runs a service that scores by BM25 unless `settings` say otherwise; once it is ready, unless told not to wait."""
+def serving(settings: ServiceSettings | None = None, *, waits: bool = True, port: int = 0) -> Iterator[Running]:
+    """Runs a service that scores by BM25 unless `settings` say otherwise; once it is ready, unless told not to wait.
+
+    With `port` 0 on a free one.
+    """
     made = server(settings or ServiceSettings(config=BM25), Address())
     service: Service = made.config.app.state.service  # type: ignore[union-attr]
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
         port = listening.getsockname()[1]
         thread = threading.Thread(target=made.run, args=([listening],), daemon=True)
         thread.start()

@@ -118,6 +118,10 @@ def test_it_does_not_start_with_what_cannot_work(arguments: tuple[str, ...], sai
     assert said in outcome.err.splitlines()[-1]
 
 
+def test_no_address_is_said_where_it_does_not_listen(command: Callable[..., Outcome]) -> None:
+    assert "serving" not in command("serve", "--scorer", "bm25", "--host", "0.0.0.0").err
+
+
 def test_it_ends_when_its_draft_was_not_pulled(command: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path))
     outcome = command("serve", "--port", "0")

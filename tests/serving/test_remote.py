@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.made.draft import write_tiny_preset
 from specprefill_agents import CompressionConfig, Compressor, ConfigError, ScoringError, Segment
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.remote import Patience, RemoteScorer
 from specprefill_agents.scoring.score_format import packed, unpacked
+from specprefill_agents.serving.settings import ServiceSettings
 from tests.invariants import Records
 from tests.loopback import running
 from tests.serving.running import serving, serving_process
@@ -35,6 +39,7 @@ class Scripted:
         self.bodies: list[dict[str, Any]] = []
         self.pauses: list[float] = []
         self.url = ""
+        self.identity = IDENTITY
 
     def scorer(self, **patience: Any) -> RemoteScorer:
         return RemoteScorer(self.url, token="secret", patience=Patience(**patience), sleep=self.pauses.append)
@@ -47,7 +52,7 @@ def scripted() -> Iterator[Scripted]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert self.headers["Authorization"] == "Bearer secret"
-            self.say(200, IDENTITY)
+            self.say(200, script.identity)
 
         def do_POST(self) -> None:
             script.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -88,7 +93,9 @@ def test_a_busy_or_broken_connection_is_tried_again(failures: list[Answer], scri
     scorer.close()
 
 
-@pytest.mark.parametrize("answer", [(400, {}), (401, {}), (413, {}), (422, {}), (500, {}), (200, b"<html>"), (200, [])])
+@pytest.mark.parametrize(
+    "answer", [(400, {}), (401, {}), (413, {}), (422, {}), (500, {}), (200, b"<html>"), (200, b"[" * 100_000), (200, [])]
+)
 def test_what_another_try_would_not_change_is_an_error_at_once(answer: Answer, script: Scripted) -> None:
     scorer = script.scorer()
     script.answers = [answer]
@@ -121,6 +128,18 @@ def test_after_failures_in_a_row_nothing_is_sent_for_a_while(script: Scripted) -
     scorer.close()
 
 
+@pytest.mark.parametrize("nonsense", [{}, {"scorer": "told"}, {"scorer": "told", "scores": [None]}, {**GOOD[1], "scorer": "another"}])
+def test_nonsense_in_a_row_counts_as_failures(nonsense: dict[str, Any], script: Scripted) -> None:
+    scorer = script.scorer(failures=2, cooldown_s=3600)
+    script.answers = [(200, nonsense)] * 2
+    for _ in range(2):
+        with pytest.raises(ScoringError):
+            scorer.score([TEXT], QUESTION)
+    with pytest.raises(ScoringError, match="failed 2 times in a row"):
+        scorer.score([TEXT], QUESTION)
+    scorer.close()
+
+
 def test_another_scorer_at_the_same_address_is_an_error(script: Scripted) -> None:
     scorer = script.scorer()
     script.answers = [(200, {**GOOD[1], "scorer": "another"})]
@@ -138,11 +157,13 @@ def test_what_are_no_scores_is_an_error(rows: Any) -> None:
 def test_titles_are_sent_to_a_scorer_that_takes_them(script: Scripted) -> None:
     scorer = script.scorer()
     scorer.score([TEXT], QUESTION, ["a"])
-    scorer.takes_titles = True
-    scorer.score([TEXT], QUESTION, ["a"])
-    scorer.score([TEXT], QUESTION)
+    script.identity = {**IDENTITY, "takes_titles": True}
+    other = script.scorer()
+    other.score([TEXT], QUESTION, ["a"])
+    other.score([TEXT], QUESTION)
     assert ["titles" in body for body in script.bodies] == [False, True, False]
     scorer.close()
+    other.close()
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8765", "ftp://127.0.0.1"])
@@ -172,6 +193,22 @@ def test_a_breaker_that_cannot_work_is_an_error_before_a_service_is_asked(name: 
 def test_a_service_that_is_not_there_is_an_error_at_construction() -> None:
     with pytest.raises(ScoringError, match="cannot be reached"):
         RemoteScorer("http://127.0.0.1:9", patience=Patience(tries=1))
+
+
+def test_an_agent_may_start_before_the_service_that_its_settings_name() -> None:
+    audit = Records()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = CompressionConfig(scorer=f"http://127.0.0.1:{port}", min_tokens=0, min_result_tokens=0, target_tokenizer="o200k_base")
+    agent = Compressor(config=settings, audit=audit, cache="memory").session("conversation")
+    early, late = Segment(TEXT, name="early"), Segment(TEXT[::-1], name="late")
+    (passed,) = agent.step([early], QUESTION).segments
+    assert (passed.text, passed.outcome) == (TEXT, "passthrough")
+    assert any("cannot be reached" in str(fields.get("fallback_reason")) for event, fields in audit.rows if event == "compress")
+    with serving(port=port):
+        before, after = agent.step([early, late], QUESTION).segments
+    assert before.text == TEXT, "what was sent stays sent"
+    assert after.outcome == "compressed"
 
 
 def test_without_httpx_the_pip_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,3 +259,20 @@ def test_decisions_are_the_same_bytes_after_the_service_came_back() -> None:
             outputs.append((agent.fingerprint, agent.compress([Segment(TEXT)], QUESTION).segments))
             scorer.close()
     assert outputs[0] == outputs[1]
+
+
+def test_what_the_service_keeps_of_a_tenants_texts_is_that_tenants(
+    tiny_draft: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_preset(Path(tiny_draft), tmp_path)
+    monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path))
+    monkeypatch.setenv("SPECPREFILL_CACHE_DIR", str(tmp_path / "cache"))
+    with serving(ServiceSettings(config=CompressionConfig(scorer="fused"), draft=tiny_draft, device="cpu")) as service:
+        common = RemoteScorer(service.url)
+        one, two = common.for_tenant("one"), common.for_tenant("two")
+        scored = [scorer.score([TEXT], QUESTION)[0] for scorer in (common, one, one, two, common)]
+        problem = service.client.post("/v1/score", json={"contexts": [TEXT], "query": "", "tenant": "x" * 201})
+        common.close()
+    assert [found.cached for found in scored] == [False, False, True, False, True]
+    assert len({found.scores.tobytes() for found in scored}) == 1
+    assert problem.status_code == 422

@@ -74,6 +74,7 @@ class Spent:
     extra_steps: int
     moved: int
     flagged: int
+    first_chunk_ms: float | None
 
 
 def decision_of(record: Mapping[str, Any], place: Place) -> Decision:
@@ -121,12 +122,12 @@ def trouble_of(record: Mapping[str, Any]) -> Trouble | None:
 def spent_of(conversation: Conversation) -> Iterator[tuple[int, Spent]]:
     """The rows of a conversation, each with the number of its (last) step."""
     if conversation.folded.steps:
-        yield conversation.folded.steps, _spent(conversation, conversation.folded, conversation.started)
+        yield conversation.folded.steps, _spent(conversation, conversation.folded, conversation.started, None)
     for step in conversation.steps:
-        yield step.number, _spent(conversation, Totals.of(step), step.at)
+        yield step.number, _spent(conversation, Totals.of(step), step.at, step.first_chunk_ms)
 
 
-def _spent(conversation: Conversation, sums: Totals, at: datetime) -> Spent:
+def _spent(conversation: Conversation, sums: Totals, at: datetime, first_chunk_ms: float | None) -> Spent:
     used = sums.billed.tokens
     return Spent(
         at=at.timestamp(),
@@ -146,6 +147,7 @@ def _spent(conversation: Conversation, sums: Totals, at: datetime) -> Spent:
         extra_steps=sums.extra_steps,
         moved=sums.moved_prefixes,
         flagged=sums.flagged_steps,
+        first_chunk_ms=first_chunk_ms,
     )
 
 

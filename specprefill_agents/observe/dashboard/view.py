@@ -134,7 +134,10 @@ def _speed(calls: Sequence[Call], spent: Sequence[Spent]) -> View:
     waits = sorted(one.elapsed_ms for one in calls)
     hits, texts = sum(one.cache_hits for one in calls), sum(one.cache_hits + one.cache_misses for one in calls)
     prompt = sum(one.split_input for one in spent)
+    firsts = sorted(one.first_chunk_ms for one in spent if one.first_chunk_ms is not None)
     return {
+        "first_chunk_ms": firsts[len(firsts) // 2] if firsts else None,
+        "streamed": len(firsts),
         "calls": len(calls),
         "median_ms": waits[len(waits) // 2] if waits else None,
         "p95_ms": waits[min(len(waits) - 1, int(0.95 * len(waits)))] if waits else None,

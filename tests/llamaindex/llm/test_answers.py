@@ -190,6 +190,7 @@ async def test_the_ledger_is_told_what_each_call_cost(
     )
     assert last_step.sent.tokens.input_tokens < 0.5 * last_step.plain.tokens.input_tokens
     assert last_step.moved is None
+    assert [step.first_chunk_ms is not None for step in told.steps] == ["stream" in way] * 2
 
 
 async def test_two_runs_with_one_question_are_two_conversations(deepseek: Callable[..., DeepSeek], compressor: Compressor) -> None:

@@ -1,7 +1,11 @@
 // One decision in a dialog: what was kept of the text, why, and the heat map where the log holds the text.
 
+let opening = 0; // the click that is answered: the answer to an earlier one may come after it
+
 async function openDecision(row) {
+  const mine = ++opening;
   const shown = data.live ? await ask(`decision.json?id=${row.id}`).then((answer) => answer?.json?.() ?? null) : data.details[row.id];
+  if (mine !== opening) return;
   const dialog = byId("detail");
   byId("detail-title").textContent = `${row.tool}, ${moment(row.at)}`;
   const part = row.original ? ` (${share(row.kept, row.original)})` : "";

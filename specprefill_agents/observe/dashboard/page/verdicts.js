@@ -41,9 +41,10 @@ function answerHealth(trouble) {
 
 function answerTakes(speed) {
   const cache = speed.prompt_hit_share === null ? "" : ` ${percentage.format(speed.prompt_hit_share)} of billed input came from the provider's cache.`;
-  if (!speed.calls) return answer("takes", "", cache ? "–" : "No calls", cache.trim() || "An audit file has how long they took.");
+  const first = speed.streamed ? ` Streamed answers began after ${wait(speed.first_chunk_ms)}: the median of ${counted(speed.streamed, "call")}.` : "";
+  if (!speed.calls) return answer("takes", "", cache || first ? "–" : "No calls", `${cache}${first}`.trim() || "An audit file has how long they took.");
   const known = `The scorer knew ${whole.format(speed.scorer_hits)} of ${counted(speed.scorer_texts, "text")}.`;
-  answer("takes", "", `${wait(speed.median_ms)} a call`, `Added before the first token: median, 95 % under ${wait(speed.p95_ms)}. ${known}${cache}`);
+  answer("takes", "", `${wait(speed.median_ms)} a call`, `Added before the first token: median, 95 % under ${wait(speed.p95_ms)}. ${known}${cache}${first}`);
 }
 
 function showTools(kept) {
