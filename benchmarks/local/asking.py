@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from benchmarks.answers import best_subspan_em, f1, string_match_all
 from benchmarks.data import Question
-from benchmarks.local.answers import contains, f1, share_contained
 from specprefill_agents import CompressedSegment, Segment, Span
 from specprefill_agents.errors import TargetError
 from specprefill_agents.targets.chat_template import ChatTurn
@@ -61,8 +61,8 @@ def answered(target: LocalTarget, prompt: Shown, answers: Sequence[str], tokens:
     said = target.generate(turns, Sampling(max_new_tokens=tokens, stop=("\n",))).text
     return {
         "f1": f1(said, answers),
-        "contains": contains(said, answers),
-        "share_contained": share_contained(said, answers),
+        "contains": best_subspan_em(said, answers),
+        "share_contained": string_match_all(said, answers),
         "prompt_tokens": float(len(read.ids)),
         "restored": float(len(read.ids) < read.end),
     }

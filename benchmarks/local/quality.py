@@ -165,7 +165,7 @@ def _measure(plan: Plan, bench: Bench, out: Path | None, command: str) -> Result
 
 def _code() -> str:
     """What decides a cell's numbers: the library, and the modules here that make prompts and judge answers."""
-    ours = b"".join((Path(__file__).parent / name).read_bytes() for name in ("answers.py", "asking.py", "subjects.py"))
+    ours = b"".join((Path(__file__).parent / name).read_bytes() for name in ("../answers.py", "asking.py", "subjects.py"))
     return f"{code_fingerprint()}:{hashlib.sha256(ours).hexdigest()[:16]}"
 
 
