@@ -92,10 +92,13 @@ def test_a_call_is_valid_when_its_tool_is_there_and_allows_its_arguments(name: s
 
 
 LEAVES = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.5, 1.0]) | st.sampled_from(["", "a", "b"])
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xy"), inner, max_size=2), max_leaves=4)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("xy"), inner, max_size=2), max_leaves=4
+)
 TYPES = st.sampled_from(["string", "number", "integer", "boolean", "object", "array", "null"])
+ENUMS = st.lists(LEAVES, min_size=1, max_size=2)
 SCHEMAS = st.recursive(
-    st.fixed_dictionaries({}, optional={"type": TYPES | st.lists(TYPES, min_size=1, unique=True), "enum": st.lists(LEAVES, min_size=1, max_size=2)}),
+    st.fixed_dictionaries({}, optional={"type": TYPES | st.lists(TYPES, min_size=1, unique=True), "enum": ENUMS}),
     lambda inner: st.fixed_dictionaries(
         {},
         optional={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -68,7 +68,7 @@ def answered(target: LocalTarget, prompt: Shown, answers: Sequence[str], tokens:
     }
 
 
-def answers_by_id(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def answers_by_id(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """The accepted answers of each row of a file."""
     return {row["id"]: tuple(row["answers"]) for row in rows}
 

@@ -99,8 +99,7 @@ class Bench:
     def run(self, name: str, system: str, keep: float) -> Cell:
         """Measure one set under one system at one keep ratio."""
         plan = self._plan
-        file = plan.directory / f"{name.partition(':')[0]}{data.SUFFIX}"
-        answers = answers_by_id(list(data.read_rows(file)))
+        answers = answers_by_id(data.rows_of(plan.directory, name))
         questions: list[data.Question] = data.sample(data.load_questions(plan.directory, name), plan.count, plan.seed)
         scorer, positions, _ = system.partition(POSITIONS)
         target = self._targets["positions" if positions else "text"]
