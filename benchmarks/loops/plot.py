@@ -45,7 +45,7 @@ def write_plot(document: Mapping[str, Any], file: Path) -> None:
                 policy = row["policy"]
                 style, width = ("--", 1.8) if policy == "none" else ("-", 2.6 if policy == "ours" else 1.4)
                 (lines[policy],) = axes.plot(range(1, len(values) + 1), values, linestyle=style, linewidth=width, color=COLOURS[policy])
-            axes.set_title(f"{name}, its longest run", fontsize="small")
+            axes.set_title(f"{name}: {longest}", fontsize="small")
             axes.set_xlabel("requests")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_ylim(bottom=0)

@@ -1,4 +1,7 @@
-"""The tables that the README and docs show, each from one stored file; they stand between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`."""
+"""The tables that the README and docs show, each from one stored file.
+
+A block stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
+"""
 
 from __future__ import annotations
 
