@@ -68,14 +68,14 @@ class Own:
         return [self._question(row, compressor, memo) for compressor in compressors]
 
     def _question(self, question: Question, compressor: Compressor, memo: MemoScorer) -> Outcome:
-        result, seconds = _timed(lambda: trusted(compressor.compress(question.segments, question.query)), memo)
+        result, seconds = timed(lambda: trusted(compressor.compress(question.segments, question.query)), memo)
         texts = [kept_text(segment.text, one.spans) for segment, one in zip(question.segments, result.segments, strict=True)]
         share = result.usage.kept_tokens / result.usage.original_tokens
         kept = kept_in_question(question, texts)
         return Outcome({**kept, "share": share, "seconds": seconds, "tokens": result.usage.original_tokens})
 
     def _trajectory(self, run: Trajectory, compressor: Compressor, memo: MemoScorer) -> Outcome:
-        (decided, share), seconds = _timed(lambda: step_through(run, compressor), memo)
+        (decided, share), seconds = timed(lambda: step_through(run, compressor), memo)
         texts = [readable(message) for message in run.messages]
         shown = [kept_text(text, decided[index].spans) if index in decided else text for index, text in enumerate(texts)]
         given = [compressor.counter.count(texts[index]) for index, _ in new_results(run, compressor.counter, self.min_tokens)]
@@ -99,7 +99,7 @@ def _held(load: Callable[..., object]) -> Callable[..., object]:
     return cache(load)
 
 
-def _timed(work: Callable[[], T], memo: MemoScorer) -> tuple[T, float]:
+def timed(work: Callable[[], T], memo: MemoScorer) -> tuple[T, float]:
     """What `work` gives, and the seconds it would have taken had `memo` remembered nothing."""
     spared = memo.charged_seconds - memo.seconds
     started = time.perf_counter()

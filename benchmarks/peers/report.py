@@ -70,11 +70,9 @@ def _differences(one: Comparison) -> str:
             found = [one.difference(system, keep, recall) for keep in one.keeps] if system != OURS else []
             if any(found):
                 rows.append([recall, system, str(max(each.n for each in found if each)), *(with_interval(each, "+") for each in found)])
-    return (
-        f"**{OURS} minus each system**, row by row, mean over sets:\n\n{table(['judged by', 'system', 'rows', *_asked(one)], rows)}"
-        if rows
-        else ""
-    )
+    if not rows:
+        return ""
+    return f"**{OURS} minus each system**, row by row, mean over sets:\n\n{table(['judged by', 'system', 'rows', *_asked(one)], rows)}"
 
 
 def _behind(one: Comparison) -> str:
@@ -85,19 +83,10 @@ def _behind(one: Comparison) -> str:
     head = f"**Where {OURS} does not lead**: {len(found)} of {one.compared()} sets, budgets and ways to judge, among {limit}"
     if not found:
         return f"{head}."
-    rows = [
-        [
-            each.set,
-            each.recall,
-            each.keep,
-            each.system,
-            str(each.difference.n),
-            f"{each.ours:.2f}",
-            f"{each.theirs:.2f}",
-            with_interval(each.difference, "+"),
-        ]
-        for each in found
-    ]
+    rows = []
+    for each in found:
+        figures = (each.difference.n, f"{each.ours:.2f}", f"{each.theirs:.2f}", with_interval(each.difference, "+"))
+        rows.append([each.set, each.recall, each.keep, each.system, *figures])
     return f"{head}:\n\n{table(['set', 'judged by', 'budget', 'ahead', 'rows', OURS, 'it', 'difference'], rows)}"
 
 

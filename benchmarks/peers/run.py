@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,7 +21,6 @@ from benchmarks.peers.environment import PEERS, PeerError
 from benchmarks.peers.measure import METRICS, Outcome
 from benchmarks.peers.plan import Plan
 from benchmarks.results import Cell, Results, load, rounded
-from specprefill_agents.draft.loading import set_threads
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 NOT_MEASURED = "not_measured"
@@ -32,7 +32,7 @@ Key = tuple[str, str]
 def run_cell(plan: Plan, name: str, system: str, step: Callable[[], object]) -> Cell:
     """Measure one set under one system at every keep ratio, row by row, calling `step` after each.
 
-    A system whose worker ends gives a cell without rows that says why.
+    A system whose worker ends gives a cell without rows that says why. The cell has no key.
     """
     rows = plan.rows(name, system)
     outcomes = []
@@ -46,15 +46,15 @@ def run_cell(plan: Plan, name: str, system: str, step: Callable[[], object]) -> 
     errors = [one.error for row in outcomes for one in row if one.error is not None]
     failed = {"failed": f"{len(errors)} times, first: {errors[0]}"} if errors else {}
     ids = [row.id for row in rows]
-    return _cell(plan, name, system, ids, outcomes, plan.key(name, system), {**_about(plan, system), **failed})
+    return _cell(plan, name, system, ids, outcomes, {**_about(plan, system), **failed})
 
 
 def not_measured(plan: Plan, name: str, system: str, cause: str) -> Cell:
     """A cell without rows. It has no key, so the next run tries again."""
-    return _cell(plan, name, system, [], [], "", {NOT_MEASURED: cause})
+    return _cell(plan, name, system, [], [], {NOT_MEASURED: cause})
 
 
-def _cell(plan: Plan, name: str, system: str, ids: list[str], outcomes: list[list[Outcome]], key: str, provenance: dict[str, str]) -> Cell:
+def _cell(plan: Plan, name: str, system: str, ids: list[str], outcomes: list[list[Outcome]], provenance: dict[str, str]) -> Cell:
     columns = {f"{keep:g}": [row[index].metrics for row in outcomes] for index, keep in enumerate(plan.keeps)}
     seconds = round(sum(one["seconds"] or 0.0 for column in columns.values() for one in column), 2)
     return Cell(
@@ -67,7 +67,6 @@ def _cell(plan: Plan, name: str, system: str, ids: list[str], outcomes: list[lis
         scorer_seconds=seconds,
         draft_tokens_per_s=None,
         provenance=provenance,
-        key=key,
     )
 
 
@@ -87,6 +86,8 @@ def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Res
 
     Raises ValueError when `out` was measured under other conditions.
     """
+    from specprefill_agents.draft.loading import set_threads  # loads torch, which not every process of the pool needs
+
     set_threads(plan.host.threads)
     conditions = plan.conditions()
     results = load(out) if out and out.is_file() else Results(conditions)
@@ -97,8 +98,9 @@ def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Res
     available, causes = _available(plan, console)
     lacking = [not_measured(plan, name, system, cause) for system, cause in causes.items() for name in plan.sets]
     missing = _missing(plan, available, results, console)
-    for cell in chain(lacking, _finished(plan, missing, console)):
-        results = results.with_cell(replace(cell, provenance={**shared, **cell.provenance}))
+    for cell in chain(lacking, _finished(plan, [*missing], console)):
+        key = missing[cell.set, cell.scorer] if cell.ids else ""
+        results = results.with_cell(replace(cell, provenance={**shared, **cell.provenance}, key=key))
         if out:
             results.save(out)
     return results
@@ -119,16 +121,17 @@ def _available(plan: Plan, console: Console) -> tuple[list[str], dict[str, str]]
     return available, causes
 
 
-def _missing(plan: Plan, systems: Sequence[str], results: Results, console: Console) -> list[Key]:
-    """The cells that are to be measured, those that take longest first."""
-    missing = []
+def _missing(plan: Plan, systems: Sequence[str], results: Results, console: Console) -> dict[Key, str]:
+    """The cells that are to be measured, those that take longest first, and the key of each."""
+    missing = {}
     for system in systems:
         for name in plan.sets:
-            if results.get(f"{name}/{system}", plan.key(name, system)):
+            key = plan.key(name, system)
+            if results.get(f"{name}/{system}", key):
                 console.print(f"{name}, {system}: held already")
             else:
-                missing.append((name, system))
-    return sorted(missing, key=lambda key: not plan.is_slow(key[1]))
+                missing[name, system] = key
+    return dict(sorted(missing.items(), key=lambda item: not plan.is_slow(item[0][1])))
 
 
 def _finished(plan: Plan, keys: list[Key], console: Console) -> Iterator[Cell]:
@@ -148,7 +151,8 @@ def _finished(plan: Plan, keys: list[Key], console: Console) -> Iterator[Cell]:
             return
         context = multiprocessing.get_context("spawn")
         steps: Any = context.Queue()
-        with ProcessPoolExecutor(plan.jobs, context, _begin, (steps, plan.host.threads)) as pool:
+        os.environ["OMP_NUM_THREADS"] = str(plan.host.threads)  # which the processes of the pool inherit
+        with ProcessPoolExecutor(plan.jobs, context, _begin, (steps,)) as pool:
             waiting: set[Future[Cell]] = {pool.submit(_run_in_pool, plan, *key) for key in keys}
             try:
                 while waiting:
@@ -164,10 +168,9 @@ _steps: Any = None
 """In a process of the pool: where it reports each row. A queue can be handed over when a process begins, and not with a task."""
 
 
-def _begin(steps: Any, threads: int) -> None:
+def _begin(steps: Any) -> None:
     global _steps
     _steps = steps
-    set_threads(threads)
 
 
 def _run_in_pool(plan: Plan, name: str, system: str) -> Cell:

@@ -145,9 +145,9 @@ class Comparison:
         return [(value, theirs[row]) for row, value in ours.items() if row in theirs]
 
     def _is_runs(self, name: str) -> bool:
-        return all(
-            any(value is not None for value in cell.rows[self.keeps[0]]["values"]) for (of, _), cell in self.cells.items() if of == name
-        )
+        """Whether a set's rows are agent runs."""
+        cells = [cell for (of, _), cell in self.cells.items() if of == name]
+        return all(any(value is not None for value in cell.rows[self.keeps[0]]["values"]) for cell in cells)
 
 
 def mean_of_sets(columns: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES) -> Estimate | None:

@@ -25,9 +25,9 @@ class Headroom:
     def __call__(self, request: dict[str, Any]) -> tuple[str, float]:
         """The reply to one request."""
         texts = request["contexts"]
-        read = {"name": "read", "arguments": "{}"}
-        calls = [{"id": f"call_{index}", "type": "function", "function": read} for index, _ in enumerate(texts)]
-        results = [{"role": "tool", "tool_call_id": call["id"], "content": text} for call, text in zip(calls, texts, strict=True)]
+        call = {"name": "fetch", "arguments": "{}"}
+        calls = [{"id": f"call_{index}", "type": "function", "function": call} for index, _ in enumerate(texts)]
+        results = [{"role": "tool", "tool_call_id": one["id"], "content": text} for one, text in zip(calls, texts, strict=True)]
         asked = {"role": "user", "content": request["question"]}
         answer = compress(
             [asked, {"role": "assistant", "content": "", "tool_calls": calls}, *results],
