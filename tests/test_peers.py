@@ -339,7 +339,9 @@ def test_a_slow_system_is_measured_on_rows_that_the_others_are_measured_on_too(f
 # The report
 
 
-def cell(name: str, system: str, ids: Sequence[str], share: float = 0.1, seconds: float = 2.0, **metrics: Sequence[float | None]) -> Cell:
+def cell(
+    name: str, system: str, ids: Sequence[str], share: float | None = 0.1, seconds: float = 2.0, **metrics: Sequence[float | None]
+) -> Cell:
     columns = {metric: [None] * len(ids) for metric in METRICS}
     columns |= {"share": [share] * len(ids), "seconds": [seconds] * len(ids), "tokens": [500.0] * len(ids)}
     rows = {keep: {**columns, **{metric: list(values) for metric, values in metrics.items()}} for keep in ("0.1", "0.5")}
@@ -353,7 +355,7 @@ def results(*cells: Cell) -> Results:
 
 NQ_PEER = cell("nq", "peer", ["a", "b", "c"], evidence=[0.0, 1.0, None], evidence_words=[0.5, 1.0, None])
 NQ_FUSED = cell("nq", "fused", ["c", "b", "x", "a"], evidence=[1.0, 1.0, 0.0, 1.0], evidence_words=[1.0, 1.0, 0.0, 1.0])
-RUNS = [cell("runs", "peer", ["r"], values=[1.0]), cell("runs", "fused", ["r"], values=[0.0])]
+RUNS = [cell("runs", "peer", ["r"], values=[1.0]), cell("runs", "fused", ["r"], values=[0.0]), cell("runs", "fails", ["r"], share=None)]
 
 
 def test_means_are_taken_on_the_rows_that_all_systems_have_and_sets_count_alike() -> None:

@@ -39,14 +39,15 @@ class Behind:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The measured cells of one file."""
+    """The measured cells of one file; one of which every row failed counts as not measured."""
 
     results: Results
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], Cell]:
         """By (set, system)."""
-        return {(cell.set, cell.scorer): cell for cell in self.results.cells if cell.ids}
+        held = [cell for cell in self.results.cells if any(value is not None for keep in self.keeps for value in _shares(cell, keep))]
+        return {(cell.set, cell.scorer): cell for cell in held}
 
     @cached_property
     def keeps(self) -> list[str]:
@@ -146,8 +147,8 @@ class Comparison:
 
     def _is_runs(self, name: str) -> bool:
         """Whether a set's rows are agent runs."""
-        cells = [cell for (of, _), cell in self.cells.items() if of == name]
-        return all(any(value is not None for value in cell.rows[self.keeps[0]]["values"]) for cell in cells)
+        columns = [cell.rows[keep]["values"] for (of, _), cell in self.cells.items() if of == name for keep in self.keeps]
+        return any(value is not None for column in columns for value in column)
 
 
 def mean_of_sets(columns: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES) -> Estimate | None:
@@ -159,6 +160,10 @@ def mean_of_sets(columns: Sequence[Sequence[float]], seed: int = 0, resamples: i
     draws = [column[generator.integers(0, len(column), size=(resamples, len(column)))].mean(axis=1) for column in held]
     low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
     return Estimate(float(np.mean([column.mean() for column in held])), float(low), float(high), sum(map(len, held)))
+
+
+def _shares(cell: Cell, keep: str) -> list[float | None]:
+    return cell.rows[keep]["share"] if cell.ids else []
 
 
 def _ordered(names: set[str], known: Sequence[str]) -> list[str]:

@@ -35,16 +35,16 @@ def draft_folder(name: str) -> Path:
 
 
 @cache
-def hub_weights(name: str) -> str:
-    """`name`, a folder or a name on the Hugging Face hub, once it is on this machine. Raises `PeerError` when it cannot be had."""
+def hub_weights(name: str) -> tuple[str, str]:
+    """The folder of `name`, a folder or a name on the Hugging Face hub, once it is on this machine; else "" and why it is not."""
     if Path(name).is_dir():
-        return name
+        return name, ""
     from huggingface_hub import snapshot_download
 
     try:
-        return snapshot_download(name, allow_patterns=list(_WANTED), etag_timeout=3)
+        return snapshot_download(name, allow_patterns=list(_WANTED), etag_timeout=3), ""
     except Exception as error:  # of whatever type an absent network causes
-        raise PeerError(f"the weights {name} cannot be had here ({type(error).__name__})") from error
+        return "", f"the weights {name} cannot be had here ({type(error).__name__})"
 
 
 def weights_of(system: System, draft: Path, given: str) -> str:
@@ -56,12 +56,10 @@ def weights_of(system: System, draft: Path, given: str) -> str:
         return str(draft)
     if not system.weights:
         return ""
-    try:
-        return hub_weights(given or system.weights)
-    except PeerError:
-        if system.does_without:
-            return ""
-        raise
+    folder, cause = hub_weights(given or system.weights)
+    if cause and not system.does_without:
+        raise PeerError(cause)
+    return folder
 
 
 @cache

@@ -29,8 +29,8 @@ def own_stdout() -> TextIO:
 
 
 def share_of(request: dict[str, Any]) -> float:
-    """The share of the texts that may be kept."""
-    return float(request["budget_tokens"] / max(1, request["context_tokens"]))
+    """The share of the texts that may be kept, in (0, 1]: of the shortest text at least a token."""
+    return float(max(1, request["budget_tokens"]) / max(1, request["context_tokens"]))
 
 
 def answer(compress: Compress, request: dict[str, Any]) -> dict[str, Any]:
