@@ -50,13 +50,21 @@ def drawn(file: Path, width: float, height: float) -> Iterator[Any]:
 
     Raises ImportError with the pip command where matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
+    with styled():
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise missing_extra("The plot", "plot") from error
-    with mpl.rc_context(STYLE):
+
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, metadata={"Date": None, "Creator": None} if file.suffix == ".svg" else {})
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The same looks for a figure that is made elsewhere. Raises ImportError as `drawn` does."""
+    try:
+        import matplotlib as mpl
+    except ModuleNotFoundError as error:
+        raise missing_extra("The plot", "plot") from error
+    with mpl.rc_context(STYLE):
+        yield

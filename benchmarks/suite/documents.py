@@ -60,10 +60,9 @@ def _needles(file: Path) -> str:
 
 
 def _peers(file: Path) -> str:
-    from benchmarks.peers import compare
+    from benchmarks.peers.report import markdown
 
-    results = load(file)
-    return "\n\n".join([compare.shares(results), compare.recall(results)])
+    return markdown(load(file))
 
 
 def _loops(file: Path) -> str:

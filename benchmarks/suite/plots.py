@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drawing import BLUE, CYAN, GREEN, GREY, ORANGE, PINK, YELLOW, drawn
+from benchmarks.drawing import BLUE, CYAN, GREEN, GREY, ORANGE, PINK, YELLOW, drawn, styled
 from benchmarks.loops.plot import write_plot
 from benchmarks.metrics import estimate
 from benchmarks.results import load, read_columns
@@ -95,5 +95,13 @@ def speed(file: Path, out: Path) -> None:
         figure.legend(loc="outside upper center", ncols=2, fontsize="small")
 
 
-PLOTS: Mapping[str, Callable[[Path, Path], None]] = {"needles": needles, "loops": loops, "speed": speed}
+def peers(file: Path, out: Path) -> None:
+    """Recall against the share kept, one line for each system."""
+    from benchmarks.peers.chart import plot
+
+    with styled():
+        plot(load(file), out)
+
+
+PLOTS: Mapping[str, Callable[[Path, Path], None]] = {"needles": needles, "loops": loops, "speed": speed, "peers": peers}
 """By the name of a benchmark, whose first result a drawing shows."""
