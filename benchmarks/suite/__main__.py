@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.machine import ROOT
 from benchmarks.suite import report
+from benchmarks.suite.journal import Journal
 from benchmarks.suite.plan import Where, chosen, plan
 from benchmarks.suite.running import Suite
 
@@ -44,10 +45,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def listed(suite: Suite) -> str:
     """Every benchmark of the plan: its minutes, what it measures, and whether it is finished."""
     width = max(map(len, plan()))
+    journal = Journal(suite.where.results)
     lines = []
     for one in plan().values():
         marks = f"{'*' if one.is_default else ' '} {one.name:<{width}} {one.minutes:>4g} min"
-        lines.append(f"{marks}  {'finished  ' * suite.is_finished(one)}{one.about}")
+        record = journal.get(one.name)
+        state = f"finished in {record.seconds / 60:.1f} min: " if record and suite.is_finished(one) else ""
+        lines.append(f"{marks}  {state}{one.about}")
     total = sum(one.minutes for one in chosen([]))
     return "\n".join([*lines, f"* run without a name, about {total:g} minutes on two cores"])
 
