@@ -7,20 +7,23 @@
 #   make test-ray           tests with two replicas on Ray Serve, in an environment of its own
 #   make test-package       wheel and sdist, installed with each extra alone in environments of their own
 #   make demo               an agent loop with compression, end to end
-#   make bench              needle recall and speed of the scorers
-#   make bench-local        a local target: time to its first token, its answers, its memory
+#   make bench              every number of the README, measured anew; goes on where it was interrupted
+#   make bench-NAME         one benchmark of benchmarks/suite/plan.toml, such as bench-local-quality
+#   make report             docs/benchmarks.md and the README's tables from the stored results
 #   make clean              remove the virtual environment and caches
 #
 #   PYTHON=python3.11       interpreter the environment is made with (>= 3.10)
 #   TORCH=cu                a CUDA build of torch; the default is TORCH=cpu
-#   N=40 RESULTS=DIR        of make bench and bench-local: rows per set, folder of the JSON files (resumed where it can be)
+#   N=40 DATA=DIR           of make bench and bench-NAME: rows per set in place of the plan's, folder of the evaluation data
+#   RESULTS=DIR DEVICE=cuda of the same: folder of the JSON files, where the models run
 #   TORCH_ARGS='...'        more arguments for installing torch, such as '--index-url URL' of a wheel index
 
 PYTHON ?= python3
 TORCH ?= cpu
 TORCH_ARGS ?=
 DRAFT := smollm2-135m
-N ?= 40
+N ?=
+DATA ?=
 RESULTS ?= benchmarks/results
 DEVICE ?= auto
 VENV := .venv
@@ -37,7 +40,7 @@ TORCH_cu := torch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check test test-query-pipeline test-ray test-package demo bench bench-local clean
+.PHONY: help setup check test test-query-pipeline test-ray test-package demo bench report clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -69,14 +72,17 @@ test-package: $(PACKAGE)/.installed
 demo: setup
 	$(BIN)/specprefill demo
 
-bench: setup
-	$(BIN)/python -m benchmarks.needles --n $(N) --paired fused --out $(RESULTS)/needles.json
-	$(BIN)/python -m benchmarks.speed --out $(RESULTS)/speed.json
+SUITE = $(BIN)/python -m benchmarks.suite
+SUITE_OPTIONS = --results '$(RESULTS)' --device $(DEVICE) $(if $(DATA),--data '$(DATA)') $(if $(N),--n $(N))
 
-# On a GPU add DEVICE=cuda: the sizes are those of a 7B and an 8B target then.
-bench-local: setup
-	$(BIN)/python -m benchmarks.local --device $(DEVICE) --out $(RESULTS)/local.json
-	$(BIN)/python -m benchmarks.local.quality --device $(DEVICE) --n $(N) --out $(RESULTS)/local-quality.json
+bench: setup
+	$(SUITE) $(SUITE_OPTIONS)
+
+bench-%: setup
+	$(SUITE) $* $(SUITE_OPTIONS)
+
+report: $(VENV)/.installed
+	$(SUITE) report --results '$(RESULTS)'
 
 clean:
 	rm -rf $(VENV) $(QUERY_PIPELINE) $(RAY) $(PACKAGE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

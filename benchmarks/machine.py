@@ -20,7 +20,10 @@ NO_EFFECT_ON_NEEDLES = (
     "specprefill_agents/cli/",
     "specprefill_agents/observe/",
     "specprefill_agents/serving/",
+    "benchmarks/answers.py",
     "benchmarks/crash/",
+    "benchmarks/demo.py",
+    "benchmarks/drawing.py",
     "benchmarks/load/",
     "benchmarks/local/",
     "benchmarks/loops/",
@@ -33,6 +36,7 @@ NO_EFFECT_ON_NEEDLES = (
     "benchmarks/soak.py",
     "benchmarks/speed/",
     "benchmarks/store_faults/",
+    "benchmarks/suite/",
     "benchmarks/tables.py",
     "benchmarks/wellformed/",
 )

@@ -64,7 +64,7 @@ class Plan:
         """The `min_tokens` of a set: as asked for, else 0 where the budget must bind, and the library's default elsewhere."""
         if self.min_tokens is not None:
             return self.min_tokens
-        return CompressionConfig().min_tokens if data.is_left_alone(name) else 0
+        return CompressionConfig().min_tokens if data.is_left_alone(name, self.directory) else 0
 
     def config(self, scorer: str, keep: KeepRatio, min_tokens: int) -> CompressionConfig:
         """Settings of one compressor; a failure must end the run, never count as a kept original."""
@@ -182,9 +182,8 @@ def _measure(plan: Plan, bench: Bench, out: Path | None, command: str, console: 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.needles", description=(__doc__ or "").split("\n\n")[0])
-    every = ",".join((*data.QUESTION_SETS, *data.TRAJECTORY_SETS))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
-    parser.add_argument("--sets", default=every, help=f"of: {every}; file:task takes one task (default: all)")
+    parser.add_argument("--sets", help="files of the folder, or hub:SOURCE/PART; file:task takes one task (default: all of the folder)")
     parser.add_argument(
         "--scorers",
         default="fused,key_index,bm25,random,head_tail",
@@ -210,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         plan = Plan(
             directory=options.data,
-            sets=tuple(data.expand(options.data, options.sets.split(","))),
+            sets=tuple(data.expand(options.data, options.sets.split(",") if options.sets else data.sets_in(options.data))),
             scorers=tuple(options.scorers.split(",")),
             keeps=tuple("auto" if keep == "auto" else float(keep) for keep in options.keep.split(",")),
             count=options.n,

@@ -13,21 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks import data
-from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, git_commit, machine_kind, origin, shown_command, versions
 from benchmarks.memo import MemoScorer
 from benchmarks.metrics import FoldedText, is_kept, kept_mask, locate
+from benchmarks.tables import table
 from specprefill_agents import CompressedSegment, CompressionConfig, Compressor, Segment
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.scoring.registry import make_scorer
@@ -123,24 +122,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 compressor = Compressor(options.draft, own, scorer=memo, cache="memory")
                 results += [measured(name, questions, compressor, float(least)) for least in options.least.split(",")]
             memo.forget()
-    Console().print(_table(results))
+    about = {
+        "command": shown_command("benchmarks.recall", given),
+        "commit": git_commit(),
+        "date": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+    }
+    stored = {**about, "machine": machine_kind(), "versions": versions(), "results": [asdict(one) for one in results]}
+    print(markdown(stored))
     if options.out:
-        about = {
-            "command": shown_command("benchmarks.recall", given),
-            "commit": git_commit(),
-            "date": f"{datetime.now(timezone.utc):%Y-%m-%d}",
-        }
-        stored = {**about, "machine": machine_kind(), "versions": versions(), "results": [asdict(one) for one in results]}
         options.out.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def _table(results: Sequence[Measured]) -> Table:
-    table = Table("set (n)", "keep", "least", "evidence before", "after", "tokens when needed", "when not")
-    for one in results:
-        figures = (f"{one.before:.2f}", f"{one.after:.2f}", f"{one.tokens_needed:.0f}", f"{one.tokens_not_needed:.0f}")
-        table.add_row(f"{one.set} ({one.rows})", f"{one.keep_ratio:g}", f"{one.least_priority:g}", *figures)
-    return table
+def markdown(document: Mapping[str, Any]) -> str:
+    """The stored figures as a table."""
+    rows = []
+    for one in document["results"]:
+        figures = [f"{one['before']:.2f}", f"{one['after']:.2f}", f"{one['tokens_needed']:.0f}", f"{one['tokens_not_needed']:.0f}"]
+        rows.append([f"{one['set']} (n={one['rows']})", f"{one['keep_ratio']:g}", f"{one['least_priority']:g}", *figures])
+    machine = document["machine"]
+    heading = f"{origin(document['command'], document['commit'])}\non {machine['processor']}, {machine['cores']} cores"
+    head = ["set", "keep", "least priority", "evidence before", "after", "tokens brought back when needed", "when not"]
+    return f"{heading}\n\n{table(head, rows)}"
 
 
 if __name__ == "__main__":

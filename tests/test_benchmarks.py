@@ -105,6 +105,21 @@ def test_a_file_of_several_tasks_becomes_one_set_for_each(folder: Path) -> None:
         data.expand(folder, ["ruler_8k:nothing"])
 
 
+def test_any_file_of_a_folder_is_a_set_and_its_first_row_tells_which_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, row in (("support", trajectory_row("t")), ("manual", question_row("q")), ("agentdojo", trajectory_row("a"))):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n\n", encoding="utf-8")
+    write(tmp_path, "manual_meetings", [{"id": "m1", "text": HAY}])
+    assert data.sets_in(tmp_path) == ["agentdojo", "manual", "support"]
+    assert [data.is_runs(tmp_path, name) for name in ("support", "manual")] == [True, False]
+    assert [data.is_left_alone(name, tmp_path) for name in ("support", "manual")] == [True, False]
+    assert data.expand_runs(tmp_path, None) == ["agentdojo", "support"]
+    with pytest.raises(ValueError, match="manual: sets of agent runs in the folder are agentdojo, support"):
+        data.expand_runs(tmp_path, "manual")
+    out = tmp_path / "out.json"
+    assert needles.main([f"--data={tmp_path}", "--scorers=bm25", "--keep=0.2", f"--out={out}"]) == 0, capsys.readouterr().err
+    assert [(cell.set, cell.ids) for cell in load(out).cells] == [("agentdojo", ["a"]), ("manual", ["q"]), ("support", ["t"])]
+
+
 def test_only_runs_that_need_a_value_are_read(folder: Path) -> None:
     assert [row.id for row in data.load_trajectories(folder, "agentdojo")] == ["t-0"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from benchmarks.answers import best_subspan_em, f1, string_match_all
 from benchmarks.data import Question
-from benchmarks.local.answers import contains, f1, share_contained
 from specprefill_agents import CompressedSegment, Segment, Span
 from specprefill_agents.errors import TargetError
 from specprefill_agents.targets.chat_template import ChatTurn
@@ -61,14 +61,14 @@ def answered(target: LocalTarget, prompt: Shown, answers: Sequence[str], tokens:
     said = target.generate(turns, Sampling(max_new_tokens=tokens, stop=("\n",))).text
     return {
         "f1": f1(said, answers),
-        "contains": contains(said, answers),
-        "share_contained": share_contained(said, answers),
+        "contains": best_subspan_em(said, answers),
+        "share_contained": string_match_all(said, answers),
         "prompt_tokens": float(len(read.ids)),
         "restored": float(len(read.ids) < read.end),
     }
 
 
-def answers_by_id(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def answers_by_id(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """The accepted answers of each row of a file."""
     return {row["id"]: tuple(row["answers"]) for row in rows}
 

@@ -99,8 +99,7 @@ class Bench:
     def run(self, name: str, system: str, keep: float) -> Cell:
         """Measure one set under one system at one keep ratio."""
         plan = self._plan
-        file = plan.directory / f"{name.partition(':')[0]}{data.SUFFIX}"
-        answers = answers_by_id(list(data.read_rows(file)))
+        answers = answers_by_id(data.rows_of(plan.directory, name))
         questions: list[data.Question] = data.sample(data.load_questions(plan.directory, name), plan.count, plan.seed)
         scorer, positions, _ = system.partition(POSITIONS)
         target = self._targets["positions" if positions else "text"]
@@ -165,7 +164,7 @@ def _measure(plan: Plan, bench: Bench, out: Path | None, command: str) -> Result
 
 def _code() -> str:
     """What decides a cell's numbers: the library, and the modules here that make prompts and judge answers."""
-    ours = b"".join((Path(__file__).parent / name).read_bytes() for name in ("answers.py", "asking.py", "subjects.py"))
+    ours = b"".join((Path(__file__).parent / name).read_bytes() for name in ("../answers.py", "asking.py", "subjects.py"))
     return f"{code_fingerprint()}:{hashlib.sha256(ours).hexdigest()[:16]}"
 
 

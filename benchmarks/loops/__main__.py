@@ -176,7 +176,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loops", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
-    parser.add_argument("--sets", default=",".join(data.TRAJECTORY_SETS), help="agent sets (default: %(default)s)")
+    parser.add_argument("--sets", help="sets of agent runs (default: all of the folder)")
     parser.add_argument("--policies", default=",".join(KINDS), help="of: %(default)s (default: all); none is always among them")
     parser.add_argument("--scorer", default="fused", help="scorer name (default: %(default)s)")
     parser.add_argument("--keep", default=f"0.3,{AUTO}", help="keep ratios (default: %(default)s)")
@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         plan = Plan(
             directory=options.data,
-            sets=named("sets", options.sets, data.TRAJECTORY_SETS),
+            sets=tuple(data.expand_runs(options.data, options.sets)),
             policies=named("policies", f"none,{options.policies}", list(KINDS)),
             scorer=options.scorer,
             keeps=tuple(dict.fromkeys(options.keep.split(","))),

@@ -1,10 +1,11 @@
-"""Needle recall of other compressors, on the rows, the budgets and the draft weights that the library is measured with.
+"""This library beside other compressors: on the same rows, budgets and draft weights, judged by one function, in one run.
 
-    python -m benchmarks.peers --system longllmlingua --draft DIR --sets nq_20doc,agentdojo --n 20 --out FILE --against OURS
+    python -m benchmarks.peers --n 40,slow=5 --jobs 2 --out benchmarks/results/compare-smollm2.json --plot docs/compare.svg
 
-A peer runs in an environment of its own, made on first use, behind one worker process. Its replies are kept beside that
-environment, so an interrupted run goes on behind the last one; finished cells are kept in `--out`. `--against` names a
-result of `benchmarks.needles` on the same rows (all, or the same `--n` and `--seed`) and adds the differences row by row.
+A peer runs in an environment of its own, made on first use, behind a worker process without network. Its replies are kept
+beside that environment, so an interrupted run goes on behind the last one; finished cells are kept in `--out`. What a
+system costs at a budget is what it takes cold, at that budget alone. A peer that cannot be had here is listed as not
+measured, with the cause.
 """
 
 from __future__ import annotations
@@ -12,123 +13,81 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks import data
-from benchmarks.machine import ROOT, git_commit, shown_command
-from benchmarks.peers import compare
-from benchmarks.peers.environment import SYSTEMS, PeerError, System
-from benchmarks.peers.journal import Peer
-from benchmarks.peers.measure import PEER_METRICS, Measure
-from benchmarks.peers.plan import Plan
-from benchmarks.results import Cell, Results, load, rounded
-from specprefill_agents.accounting.tokens import counter_for
-
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-
-
-def run_cell(plan: Plan, name: str, system: System, peer: Peer, progress: Progress) -> Cell:
-    """Measure one set under one system at every keep ratio, row by row. `seconds` is what the peer took, in whichever run."""
-    how = Measure(peer.compress, counter_for(), plan.min_tokens_for(name))
-    rows = plan.rows(name)
-    tracked = progress.track(rows, description=f"{name} / {system.name}")
-    outcomes = [[how.row(row, keep) for keep in plan.keeps] for row in tracked]
-    seconds = round(sum(one.seconds for row in outcomes for one in row), 2)
-    columns = {f"{keep:g}": [row[index].metrics for row in outcomes] for index, keep in enumerate(plan.keeps)}
-    errors = [one.error for row in outcomes for one in row if one.error is not None]
-    failed = {"failed": f"{len(errors)} times, first: {errors[0]}"} if errors else {}
-    return Cell(
-        set=name,
-        scorer=system.name,
-        ids=[row.id for row in rows],
-        rows={keep: {metric: rounded([one[metric] for one in column]) for metric in PEER_METRICS} for keep, column in columns.items()},
-        min_tokens=how.min_tokens,
-        seconds=seconds,
-        scorer_seconds=seconds,
-        draft_tokens_per_s=None,
-        provenance={"needs": " ".join(system.requirements), **failed},
-    )
-
-
-def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Results:
-    """Run every cell of `plan` that `out` does not hold yet, saving after each; returns all cells of `out` and `plan`.
-
-    Raises ValueError when `out` was measured under other conditions, `PeerError` when a peer cannot be run.
-    """
-    conditions = plan.conditions()
-    results = load(out) if out and out.is_file() else Results(conditions)
-    if results.conditions != conditions:
-        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
-        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
-    shared = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
-    with Progress(*COLUMNS, console=console, transient=True) as progress:
-        for system in plan.systems:
-            with plan.peer(system) as peer:
-                for name in plan.sets:
-                    key = plan.key(name, system)
-                    if results.get(f"{name}/{system.name}", key):
-                        console.print(f"{name}, {system.name}: held already")
-                        continue
-                    cell = run_cell(plan, name, system, peer, progress)
-                    results = results.with_cell(replace(cell, provenance={**shared, **cell.provenance}, key=key))
-                    if out:
-                        results.save(out)
-                    console.print(f"{name}, {system.name}: {len(cell.ids)} rows, {cell.seconds:.1f} s")
-    return results
+from benchmarks.machine import ROOT, shown_command
+from benchmarks.peers import chart
+from benchmarks.peers.counts import Counts
+from benchmarks.peers.plan import NAMES, SETS, PeerHost, Plan
+from benchmarks.peers.report import markdown
+from benchmarks.peers.run import measure
+from benchmarks.results import load
+from benchmarks.settings import named
+from specprefill_agents import SpecPrefillError
+from specprefill_agents.draft.loading import choose_device, choose_dtype
+from specprefill_agents.draft.registry import DEFAULT_DRAFT
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--system", required=True, help=f"of: {', '.join(SYSTEMS)}; several separated by commas")
-    parser.add_argument("--draft", type=Path, help="folder with the draft's weights (safetensors), for systems that use one")
+    parser.add_argument("--systems", default=",".join(NAMES), help="default: %(default)s")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
-    parser.add_argument("--sets", default="nq_20doc,hotpotqa", help="as in benchmarks.needles (default: %(default)s)")
-    parser.add_argument("--n", type=int, help="rows per set, spread evenly (default: all)")
+    parser.add_argument("--sets", default=",".join(SETS), help="as in benchmarks.needles (default: %(default)s)")
+    parser.add_argument("--n", help="rows: N,SET=N,SYSTEM=N,slow=N,SYSTEM/SET=N (default: all); slow are peers that read with a model")
     parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--threads", type=int, default=1, help="of the worker (default: %(default)s)")
+    parser.add_argument("--draft", default=DEFAULT_DRAFT, help="draft that all systems read with (default: %(default)s)")
+    parser.add_argument("--dtype", default="auto", help="of peers' draft (default: %(default)s, as the library chooses)")
+    parser.add_argument(
+        "--weights", action="append", default=[], metavar="SYSTEM=WHERE", help="folder or hub name, for llmlingua2 and headroom"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the sample and the random scorer")
+    parser.add_argument("--min-tokens", type=int, help="as in benchmarks.needles: 0 for questions, the library's default for agent runs")
+    parser.add_argument("--threads", type=int, default=1, help="of each system (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="cells measured at once (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="JSON file of the results; cells it holds are not measured again")
-    parser.add_argument("--against", type=Path, nargs="+", metavar="FILE", help="results of benchmarks.needles to take differences to")
-    parser.add_argument("--scorer", default="fused", help="the library's scorer in --against (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw recall against the share kept")
+    parser.add_argument("--report", action="store_true", help="print the tables of --out, and measure nothing")
     return parser.parse_args(arguments)
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """The plan a command line asks for. Raises ValueError for what cannot be measured."""
-    asked = options.system.split(",")
-    unknown = [name for name in asked if name not in SYSTEMS]
-    if unknown:
-        raise ValueError(f"unknown system {unknown[0]!r}; there are: {', '.join(SYSTEMS)}")
-    systems = tuple(SYSTEMS[name] for name in asked)
-    if any(system.needs_draft for system in systems) and (options.draft is None or not (options.draft / "config.json").is_file()):
-        raise ValueError("--draft must name a folder with the draft's weights and config.json")
+    systems = named("systems", options.systems, NAMES)
     keeps = tuple(float(keep) for keep in options.keep.split(","))
     if not all(0 < keep <= 1 for keep in keeps):
         raise ValueError("--keep takes numbers in (0, 1]")
+    if options.jobs < 1:
+        raise ValueError("--jobs takes a number from 1 on")
     sets = tuple(data.expand(options.data, options.sets.split(",")))
-    return Plan(options.data, sets, systems, keeps, options.n, options.seed, options.draft, options.threads)
+    given = dict(one.split("=", 1) for one in options.weights if "=" in one)
+    if len(given) < len(options.weights) or {*given} - {*NAMES}:
+        raise ValueError("--weights must read SYSTEM=WHERE")
+    dtype = str(choose_dtype(choose_device("cpu"), options.dtype)).removeprefix("torch.")
+    host = PeerHost(options.draft, dtype, options.threads, given)
+    counts = Counts.parse(options.n, {*systems, *sets})
+    return Plan(options.data, sets, systems, keeps, counts, options.seed, host, options.jobs, options.min_tokens)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, store, and print tables; returns the exit status."""
+    """Measure, store, print tables and draw; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parse(given)
     try:
-        plan = plan_of(options)
-        results = measure(plan, options.out, shown_command("benchmarks.peers", given), Console(stderr=True))
-        tables = [compare.shares(results), compare.recall(results)]
-        if options.against:
-            tables.append(compare.differences(results, [load(file) for file in options.against], options.scorer))
-    except (ValueError, OSError, PeerError) as error:
+        if options.report:
+            results = load(options.out)
+        else:
+            results = measure(plan_of(options), options.out, shown_command("benchmarks.peers", given), Console(stderr=True))
+        tables = markdown(results)
+        if options.plot:
+            chart.plot(results, options.plot)
+    except (ValueError, OSError, SpecPrefillError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n\n".join(tables))
+    print(tables)
     return 0
 
 

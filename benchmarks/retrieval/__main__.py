@@ -26,8 +26,8 @@ from benchmarks import data
 from benchmarks.data import Question
 from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
 from benchmarks.metrics import FoldedText, estimate
-from benchmarks.peers.environment import SYSTEMS, PeerError
-from benchmarks.peers.plan import Plan as PeerPlan
+from benchmarks.peers.environment import PEERS, PeerError
+from benchmarks.peers.plan import PeerHost
 from benchmarks.peers.words import shows, words, words_kept
 from benchmarks.results import Cell, Results, cell_key, load, rounded
 from benchmarks.retrieval import citations
@@ -38,7 +38,7 @@ from benchmarks.settings import named
 from benchmarks.tables import keep_names, table, with_interval
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
-from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
+from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_llamaindex import SpecPrefillPostprocessor
 
 NAMES = ("top_k", "similarity", "sentence_embedding", "longllmlingua", "specprefill", "specprefill_bm25")
@@ -116,8 +116,7 @@ def system(name: str, plan: Plan, searched: Searched) -> Iterator[System]:
     """The system called `name`, ready to be asked. Raises `PeerError` when a peer cannot be run."""
     counter = counter_for()
     if name == "longllmlingua":
-        peers = PeerPlan(plan.directory, (), (), plan.keeps, plan.count, plan.seed, Path(locate(plan.draft).path), 1)
-        with peers.peer(SYSTEMS[name]) as peer:
+        with PeerHost(plan.draft).peer(PEERS[name]) as peer:
             yield LongLLMLingua(peer.compress)
         return
     makers: dict[str, Callable[[], System]] = {

@@ -111,7 +111,7 @@ def load(directory: Path, name: str) -> Sequence[Question | Trajectory]:
     """All rows of a set, agent runs that need no value of a tool result among them."""
     if name in OWN_SETS:
         return list(_made() if name == "made" else _stdlib())
-    if name in data.TRAJECTORY_SETS:
+    if data.is_runs(directory, name):
         return data.load_runs(directory, name)
     return data.load_questions(directory, name)
 

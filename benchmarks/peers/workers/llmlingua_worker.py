@@ -1,21 +1,19 @@
-"""Drives LLMLingua inside its own environment: JSON lines in, JSON lines out. Imports nothing of this project.
+"""Drives LLMLingua inside its own environment. Imports nothing of this project.
 
 Its installed source stays as it is. Two things happen around it: key-value caches are converted where it calls the model,
 since it knows only those of transformers before 4.48; and a pass over text that it repeats for each budget of the same
-request is done once, which changes its time and not its output.
+request is done once. That changes its time and not its output, and the time spared is charged to each budget.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
-from importlib import metadata
-from typing import Any, TextIO
+from typing import Any
 
 import torch
+from answering import own_stdout, serve, share_of  # type: ignore[import-not-found]
 from llmlingua import PromptCompressor  # type: ignore[import-not-found]
 from transformers import DynamicCache
 
@@ -29,14 +27,17 @@ METHODS: dict[str, dict[str, Any]] = {
         "dynamic_context_compression_ratio": 0.3,
         "context_budget": "+100",
     },
+    "llmlingua2": {"force_tokens": ["\n", "?"]},
 }
-"""Settings its documentation gives: none for LLMLingua, these for LongLLMLingua."""
+"""Settings its documentation gives: none for LLMLingua, these for the others."""
+PACKAGES = ("llmlingua", "torch", "transformers", "tokenizers")
 
 
 class ListCaches:
     """The draft as LLMLingua calls it: caches are lists of (keys, values), one pair for each layer.
 
     Every layer keeps all its tokens, also where attention slides, so that LLMLingua may cut all of them at one position.
+    Logits are float32, whatever the weights are: it takes losses from them.
     """
 
     def __init__(self, model: Any) -> None:
@@ -48,6 +49,7 @@ class ListCaches:
             cache.update(keys, values, layer)
         answer = self._model(input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache)
         answer.past_key_values = [(layer.keys, layer.values) for layer in cache.layers]
+        answer.logits = answer.logits.float()
         return answer
 
 
@@ -55,10 +57,11 @@ class OncePerText(PromptCompressor):  # type: ignore[misc]
     """LLMLingua, with the losses of passes without a past kept until `forget()`.
 
     Such passes rank the contexts and open the token-level loop; they do not depend on the budget. LLMLingua throws away
-    the cache of the opening pass (the one with no `end`), so none is kept.
+    the cache of the opening pass (the one with no `end`), so none is kept. `spared` counts the seconds saved.
     """
 
-    _losses: dict[Any, torch.Tensor] | None = None
+    _losses: dict[Any, tuple[torch.Tensor, float]] | None = None
+    spared = 0.0
 
     def forget(self) -> None:
         """Drop the losses held."""
@@ -82,66 +85,56 @@ class OncePerText(PromptCompressor):  # type: ignore[misc]
             return super().get_ppl(*arguments)
         tokens = None if input_ids is None else tuple(input_ids[0].tolist())
         key = (text, tokens, granularity, condition_mode, condition_pos_id)
-        if key not in self._losses:
+        if key in self._losses:
+            self.spared += self._losses[key][1]
+        else:
+            started = time.perf_counter()
             answer = super().get_ppl(*arguments)
-            self._losses[key] = answer[0] if return_kv else answer
-        loss = self._losses[key].clone()
+            self._losses[key] = answer[0] if return_kv else answer, time.perf_counter() - started
+        loss = self._losses[key][0].clone()
         return (loss, None) if return_kv else loss
 
 
 class Lingua:
     """One draft and one method."""
 
-    def __init__(self, draft: str, method: str) -> None:
-        self._compressor = OncePerText(draft, device_map="cpu", model_config={"trust_remote_code": False})
-        self._compressor.model = ListCaches(self._compressor.model)
+    def __init__(self, weights: str, method: str, dtype: str) -> None:
+        config = {"trust_remote_code": False, "torch_dtype": getattr(torch, dtype)}
+        self._is_second = method == "llmlingua2"
+        self._compressor = OncePerText(weights, device_map="cpu", model_config=config, use_llmlingua2=self._is_second)
+        if not self._is_second:
+            self._compressor.model = ListCaches(self._compressor.model)
         self._settings = METHODS[method]
         self._seen: tuple[list[str], str] | None = None
 
-    def compress(self, contexts: list[str], question: str, share: float) -> str:
-        """`contexts` compressed to `share` of LLMLingua's own tokens, without the question that it appends."""
+    def __call__(self, request: dict[str, Any]) -> tuple[str, float]:
+        """The contexts compressed to the share asked for of LLMLingua's own tokens, without the question that it appends."""
+        contexts, question = request["contexts"], request["question"]
+        if self._is_second:
+            answer = self._compressor.compress_prompt(contexts, rate=share_of(request), **self._settings)
+            return str(answer["compressed_prompt"]), 0.0
         if self._seen != (contexts, question):
             self._seen = (contexts, question)
             self._compressor.forget()
+        self._compressor.spared = 0.0
         own_tokens = sum(self._compressor.get_token_length(text, False) for text in contexts)
         answer = self._compressor.compress_prompt(
-            contexts, question=question, target_token=share * own_tokens, concate_question=False, **self._settings
+            contexts, question=question, target_token=share_of(request) * own_tokens, concate_question=False, **self._settings
         )
-        return str(answer["compressed_prompt"])
-
-
-def answer(lingua: Lingua, request: dict[str, Any]) -> dict[str, Any]:
-    """The reply to one request; what LLMLingua raises becomes an error in it."""
-    started = time.perf_counter()
-    text = error = None
-    try:
-        text = lingua.compress(request["contexts"], request["question"], request["budget_tokens"] / max(1, request["context_tokens"]))
-    except Exception as raised:
-        error = f"{type(raised).__name__}: {raised}"[:300]
-    return {"text": text, "error": error, "seconds": round(time.perf_counter() - started, 3)}
-
-
-def own_stdout() -> TextIO:
-    """The pipe to the caller. Whatever a library prints from here on goes to standard error."""
-    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-    return pipe
+        return str(answer["compressed_prompt"]), self._compressor.spared
 
 
 def main() -> None:
     """Answer requests until the input ends."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--draft", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--method", required=True, choices=METHODS)
     options = parser.parse_args()
     pipe = own_stdout()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.manual_seed(0)
-    lingua = Lingua(options.draft, options.method)
-    versions = {name: metadata.version(name) for name in ("llmlingua", "torch", "transformers", "tokenizers")}
-    print(json.dumps({"ready": versions}), file=pipe)
-    for line in sys.stdin:
-        print(json.dumps(answer(lingua, json.loads(line))), file=pipe)
+    serve(pipe, Lingua(options.weights, options.method, options.dtype), PACKAGES)
 
 
 if __name__ == "__main__":
