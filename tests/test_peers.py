@@ -327,6 +327,7 @@ def test_the_least_number_of_rows_counts_and_a_pair_counts_as_said() -> None:
     assert counts.of("fused", "qmsum_val", slow=False) == 10
     assert counts.of("other", "qmsum_val", slow=True) == 5
     assert counts.of("llmlingua", "qmsum_val", slow=True) == 12
+    assert Counts.parse("40,slow=5,slow/kv_140=1", {"kv_140"}).of("other", "kv_140", slow=True) == 1
     assert Counts.parse(None, set()).of("fused", "nq_20doc", slow=True) is None
 
 
