@@ -20,7 +20,7 @@ from benchmarks.metrics import FoldedText
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.chart import plot
 from benchmarks.peers.counts import Counts
-from benchmarks.peers.environment import OFFLINE, PEERS, WORKERS, PeerError, System, interpreter, worker_environment
+from benchmarks.peers.environment import OFFLINE, PEERS, WORKERS, PeerError, System, interpreter, last_line, worker_environment
 from benchmarks.peers.journal import Journal, Peer
 from benchmarks.peers.measure import METRICS, Asked, kept_in_question, new_results
 from benchmarks.peers.ours import Own, kept_text, timed
@@ -28,13 +28,14 @@ from benchmarks.peers.plan import PeerHost, Plan
 from benchmarks.peers.protocol import Reply, Request, Worker
 from benchmarks.peers.report import markdown
 from benchmarks.peers.summary import Comparison, mean_of_sets
-from benchmarks.peers.weights import fingerprint
+from benchmarks.peers.weights import draft_folder, fingerprint
 from benchmarks.peers.words import shows, words, words_in_order, words_kept
 from benchmarks.results import Cell, Results, load
 from specprefill_agents import Compressor, Segment
 from specprefill_agents.accounting.tokens import FunctionCounter
 from specprefill_agents.prompt.units import Limits
 from specprefill_agents.scoring.lexical import LexicalScorer
+from tests.tiny_gguf import write_tiny_gguf
 
 REQUEST = Request(("first text, rather long", "second"), "what?", 5, 10)
 SUBJECT = {"system": "head_tail_text"}
@@ -134,6 +135,12 @@ def test_a_worker_is_kept_from_the_network_and_from_the_modules_of_the_caller(mo
     assert "PYTHONPATH" not in environment
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment.items() >= OFFLINE.items()
+
+
+def test_of_a_failed_install_the_line_that_says_why_is_told() -> None:
+    said = "WARNING: retrying\nERROR: No matching distribution found for nothing==1\n\n[notice] A new release of pip is available\n"
+    assert last_line(said) == "ERROR: No matching distribution found for nothing==1"
+    assert last_line("\n") == "no message"
 
 
 def test_a_system_without_requirements_runs_in_this_environment() -> None:
@@ -320,6 +327,7 @@ def test_the_least_number_of_rows_counts_and_a_pair_counts_as_said() -> None:
     assert counts.of("fused", "qmsum_val", slow=False) == 10
     assert counts.of("other", "qmsum_val", slow=True) == 5
     assert counts.of("llmlingua", "qmsum_val", slow=True) == 12
+    assert Counts.parse("40,slow=5,slow/kv_140=1", {"kv_140"}).of("other", "kv_140", slow=True) == 1
     assert Counts.parse(None, set()).of("fused", "nq_20doc", slow=True) is None
 
 
@@ -537,6 +545,18 @@ def test_what_cannot_be_measured_is_said_before_anything_runs(
 ) -> None:
     assert peers.main([*command, *more]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_peers_read_the_weights_that_the_library_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_draft: str) -> None:
+    monkeypatch.setenv("SPECPREFILL_HOME", str(tmp_path / "home"))
+    assert draft_folder(tiny_draft) == Path(tiny_draft)
+    assert draft_folder("smollm2-135m").name == "smollm2-135m"
+    written = draft_folder(str(write_tiny_gguf(tmp_path / "tiny.gguf")))
+    assert written.is_relative_to(tmp_path / "home")
+    assert [file.name for file in written.glob("*.safetensors")] == ["model.safetensors"]
+    before = fingerprint(written)
+    assert draft_folder(str(tmp_path / "tiny.gguf")) == written
+    assert fingerprint(written) == before
 
 
 def test_changed_weights_are_other_weights(tmp_path: Path) -> None:

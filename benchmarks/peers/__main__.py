@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--systems", default=",".join(NAMES), help="default: %(default)s")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
     parser.add_argument("--sets", default=",".join(SETS), help="as in benchmarks.needles (default: %(default)s)")
-    parser.add_argument("--n", help="rows: N,SET=N,SYSTEM=N,slow=N,SYSTEM/SET=N (default: all); slow are peers that read with a model")
+    parser.add_argument("--n", help="rows: N,SET=N,SYSTEM=N,slow=N,slow/SET=N,SYSTEM/SET=N (default: all); slow: peers with a model")
     parser.add_argument("--keep", default="0.1,0.2,0.3,0.5", help="keep ratios (default: %(default)s)")
     parser.add_argument("--draft", default=DEFAULT_DRAFT, help="draft that all systems read with (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="of peers' draft (default: %(default)s, as the library chooses)")

@@ -10,7 +10,7 @@ SLOW = "slow"
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of rows: "" for all, else under a set, a system, `slow`, or `SYSTEM/SET`.
+    """Numbers of rows: "" for all, else under a set, a system, `slow`, `slow/SET`, or `SYSTEM/SET`.
 
     `SYSTEM/SET` counts as said; without it the least of what the others say, and all rows where none says anything.
     """

@@ -182,7 +182,8 @@ def _name(system: System) -> str:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PeerError(f"{' '.join(command[1:])}: {last_line(done.stderr)}")
+        what = " ".join(Path(word).name if Path(word).is_absolute() else word for word in command)
+        raise PeerError(f"{what}: {last_line(done.stderr)}")
 
 
 def last_line(said: str) -> str:

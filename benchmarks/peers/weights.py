@@ -44,7 +44,8 @@ def hub_weights(name: str) -> tuple[str, str]:
     try:
         return snapshot_download(name, allow_patterns=list(_WANTED), etag_timeout=3), ""
     except Exception as error:  # of whatever type an absent network causes
-        return "", f"the weights {name} cannot be had here ({type(error).__name__})"
+        shown = Path(name).name if Path(name).is_absolute() else name
+        return "", f"the weights {shown} cannot be had here ({type(error).__name__})"
 
 
 def weights_of(system: System, draft: Path, given: str) -> str:
