@@ -26,7 +26,7 @@ from benchmarks.peers.measure import METRICS, Asked, kept_in_question, new_resul
 from benchmarks.peers.ours import Own, kept_text, timed
 from benchmarks.peers.plan import PeerHost, Plan
 from benchmarks.peers.protocol import Reply, Request, Worker
-from benchmarks.peers.report import markdown
+from benchmarks.peers.report import brief, markdown
 from benchmarks.peers.summary import Comparison, mean_of_sets
 from benchmarks.peers.weights import draft_folder, fingerprint
 from benchmarks.peers.words import shows, words, words_in_order, words_kept
@@ -406,6 +406,14 @@ def test_the_report_says_how_much_was_kept_what_it_cost_and_what_is_missing() ->
     assert "- gone was not measured: no matching distribution" in said
     assert "| verbatim | peer | 0.75 [" in said
     assert "| runs | verbatim | 0.1 | peer | 1 | 0.00 | 1.00 | +1.00 [" in said
+
+
+def test_in_short_every_system_stands_beside_the_library_on_the_rows_of_both() -> None:
+    said = brief(results(NQ_PEER, NQ_FUSED, *RUNS))
+    # nq: 1 against .5 on rows a and b; runs: 0 against 1; the sets count alike
+    assert "| peer | 3 | .75/.75 | .50/.50 | -0.25 [-0.50, +0.00] | -0.38 [" in said
+    assert "fails" not in said
+    assert "Of 4 sets and budgets, another system within the budget is ahead in 2: peer on runs at 0.1 (1.00 against 0.00); peer" in said
 
 
 def test_where_the_library_leads_everywhere_the_report_says_so() -> None:

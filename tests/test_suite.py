@@ -118,7 +118,7 @@ def test_a_benchmark_that_ends_badly_is_the_commands_exit_status(tmp_path: Path,
 
 
 def test_the_readmes_numbers_take_less_than_an_hour() -> None:
-    assert [one.name for one in chosen([])] == ["needles", "peers", "loops", "recall", "speed", "local", "demo"]
+    assert [one.name for one in chosen([])] == ["peers", "loops", "speed", "demo"]
     assert sum(one.minutes for one in chosen([])) < 60
 
 
@@ -174,6 +174,18 @@ def test_a_number_that_is_not_what_its_file_says_is_found_and_mended(checkout: P
     assert report.main([*options, "--check"]) == 0
     (checkout / "README.md").write_text(text.replace("tokens/s", "tokens per second"), encoding="utf-8")
     assert report.main([*options, "--check"]) == 1
+
+
+def test_a_page_whose_results_are_gone_is_found_and_removed(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [f"--root={checkout}", f"--results={checkout / 'results'}"]
+    assert report.main(options) == 0
+    assert "[speed](benchmarks/speed.md)*" in (checkout / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    left = checkout / "docs" / "benchmarks" / "loops.md"
+    left.write_text("# loops\n", encoding="utf-8")
+    assert report.main([*options, "--check"]) == 1
+    assert "without results: docs/benchmarks/loops.md" in capsys.readouterr().out
+    assert report.main(options) == 0
+    assert [file.name for file in left.parent.iterdir()] == ["speed.md"]
 
 
 @pytest.mark.parametrize(

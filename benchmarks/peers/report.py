@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.machine import origin
 from benchmarks.metrics import estimate
+from benchmarks.peers.plan import NONE
 from benchmarks.peers.summary import OURS, RECALLS, TOLERANCE, Comparison
 from benchmarks.results import Results
 from benchmarks.tables import table, with_interval
@@ -30,6 +31,51 @@ def markdown(results: Results) -> str:
         _notes(one),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def brief(results: Results) -> str:
+    """One table: every system beside the library on the rows of both, what it kept and took; and where it is ahead of the library."""
+    one = Comparison(results)
+    asked, least = "/".join(keep.removeprefix("0") for keep in one.keeps), min(one.keeps, key=float)
+    head = [
+        f"recall at {asked}",
+        "rows",
+        "it",
+        f"`{OURS}`, same rows",
+        f"`{OURS}` minus it",
+        "by words in order",
+        f"kept, asked {least}",
+        "s/1k",
+    ]
+    rows = [_brief_row(one, system, least) for system in one.systems if system not in (OURS, NONE) and one.beside(system, "verbatim")]
+    ahead = [each for each in one.behind() if each.recall == "verbatim"]
+    named = "; ".join(f"{each.system} on {each.set} at {each.keep} ({each.theirs:.2f} against {each.ours:.2f})" for each in ahead)
+    of = sum((name, OURS) in one.cells for name in one.sets) * len(one.keeps)
+    about = [
+        f"Sets, each counting alike: {', '.join(one.sets)}. `{OURS}` takes {_seconds_of(one, OURS)} s per 1,000 tokens, cold, one thread.",
+        f"Of {of} sets and budgets, another system within the budget is ahead in {len(ahead)}{f': {named}' if named else ''}.",
+    ]
+    return "\n\n".join([table(head, rows), *about])
+
+
+def _brief_row(one: Comparison, system: str, least: str) -> list[object]:
+    """The system's name, how many rows, its recalls and ours, the differences, what it kept at the `least` ratio, its seconds."""
+    beside = one.beside(system, "verbatim")
+    ours, theirs = ("/".join(_two(pair[side]) for pair in beside) for side in (0, 1))
+    verbatim, in_order = (one.mean_difference(system, recall) for recall in ("verbatim", "words in order"))
+    shares = [share for name in one.sets if (share := one.share(name, system, least)) is not None]
+    kept = _two(sum(shares) / len(shares))
+    rows = verbatim.n if verbatim else ""
+    return [system, rows, theirs, ours, with_interval(verbatim, "+"), with_interval(in_order, "+"), kept, _seconds_of(one, system)]
+
+
+def _seconds_of(one: Comparison, system: str) -> str:
+    known = [each for name in one.sets if (each := one.seconds(name, system)) is not None]
+    return f"{sum(known) / len(known):.2g}" if known else ""
+
+
+def _two(share: float) -> str:
+    return f"{share:.2f}".removeprefix("0") if round(share, 2) < 1 else "1"
 
 
 def _heading(one: Comparison) -> str:

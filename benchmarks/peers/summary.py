@@ -93,6 +93,20 @@ class Comparison:
         pairs = [self._paired(name, system, keep, recall) for name in self.sets]
         return mean_of_sets([[a - b for a, b in pair] for pair in pairs if pair])
 
+    def beside(self, system: str, recall: str) -> list[tuple[float, float]]:
+        """(the library's, the other's) mean over the sets that both were measured on, on the rows of both, at each keep ratio."""
+        pairs = [[self._paired(name, system, keep, recall) for name in self.sets] for keep in self.keeps]
+        return [_mean_pair([pair for pair in held if pair]) for held in pairs if any(held)]
+
+    def mean_difference(self, system: str, recall: str) -> Estimate | None:
+        """The library's minus another system's mean over keep ratios and sets, row by row."""
+        columns = []
+        for name in self.sets:
+            held = [self._paired(name, system, keep, recall) for keep in self.keeps]
+            if all(held):
+                columns.append([float(np.mean([a - b for a, b in row])) for row in zip(*held, strict=True)])
+        return mean_of_sets(columns)
+
     def share(self, name: str, system: str, keep: str) -> float | None:
         """The mean share of target tokens that came back."""
         found = estimate(self.cells[name, system].rows[keep]["share"]) if (name, system) in self.cells else None
@@ -160,6 +174,12 @@ def mean_of_sets(columns: Sequence[Sequence[float]], seed: int = 0, resamples: i
     draws = [column[generator.integers(0, len(column), size=(resamples, len(column)))].mean(axis=1) for column in held]
     low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
     return Estimate(float(np.mean([column.mean() for column in held])), float(low), float(high), sum(map(len, held)))
+
+
+def _mean_pair(sets: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, float]:
+    """The mean over sets of each set's means."""
+    ours, theirs = np.mean([np.mean(pairs, axis=0) for pairs in sets], axis=0)
+    return float(ours), float(theirs)
 
 
 def _shares(cell: Cell, keep: str) -> list[float | None]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from benchmarks.demo import markdown as markdown_of_demo
 from benchmarks.loops.dollars import Bill, compare, price_of
 from benchmarks.metrics import estimate
+from benchmarks.peers.report import brief
 from benchmarks.results import Cell, load, read_columns
-from benchmarks.suite.documents import commands, provenance, read, shown
+from benchmarks.suite.documents import commands, provenance, read
 from benchmarks.suite.plan import feeding
 from benchmarks.tables import keep_names, table
 from specprefill_agents.session.recalling import LEAST_PRIORITY
@@ -37,6 +38,10 @@ ABOUT = {
     "langgraph_seed": "one long run, needed values",
 }
 KEEPS = ("0.1", "0.2", "0.3", "0.5")
+OURS = "ours"
+"""Of the loops: the library's policy, which is shown at every keep ratio; the others at one."""
+POLICIES = (OURS, "ours_no_expand", "window", "rescore", "clear", "clear_batch")
+"""Those of the loops that a block shows."""
 
 
 def filled(text: str, results: Path) -> str:
@@ -103,7 +108,11 @@ def loops(file: Path) -> str:
     rows, models = document["runs"], document["settings"]["models"]
     sets = list(dict.fromkeys(row["set"] for row in rows))
     lines = []
-    for policy, keep in dict.fromkeys((row["policy"], row["keep"]) for row in rows if row["policy"] != "none"):
+    measured = dict.fromkeys((row["policy"], row["keep"]) for row in rows)
+    first = next(keep for policy, keep in measured if policy == OURS)
+    for policy, keep in ((policy, keep) for policy in POLICIES for of, keep in measured if of == policy):
+        if policy != OURS and keep not in ("", first):
+            continue
         cells = [_change(rows, policy, keep, [name], models[0]) for name in sets]
         cells += [_change(rows, policy, keep, sets, model) for model in models]
         lines.append([f"{document['policies'][policy]}{f', keep {keep}' if keep else ''}", *cells])
@@ -158,8 +167,8 @@ def _longest(by_tokens: Mapping[str, float]) -> float:
 
 
 def peers(file: Path) -> str:
-    """What other compressors keep, as their benchmark reports it."""
-    return shown(file, "benchmarks.peers")
+    """What other compressors keep, each beside the library."""
+    return brief(load(file))
 
 
 def recall(file: Path) -> str:

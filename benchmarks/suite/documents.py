@@ -119,6 +119,7 @@ _SHOWN: Mapping[str, Callable[[Path], str]] = {
     "benchmarks.retrieval": _retrieval,
     "benchmarks.wellformed": _by("benchmarks.wellformed.report"),
     "benchmarks.crash": _by("benchmarks.crash.__main__"),
+    "benchmarks.service_faults": _by("benchmarks.service_faults.__main__"),
     "benchmarks.store_faults": _by("benchmarks.store_faults.__main__"),
     "benchmarks.load": _load,
     "benchmarks.soak": _soak,

@@ -1,4 +1,4 @@
-"""Stored results -> docs/benchmarks.md, docs/plots and the blocks of the README and docs. Measures nothing.
+"""Stored results -> docs/benchmarks.md, a page for each in docs/benchmarks, docs/plots and the blocks of README and docs. Measures nothing.
 
 python -m benchmarks.suite report
 python -m benchmarks.suite report --check     exit status 1 when a text does not say what the files say
@@ -17,7 +17,7 @@ from benchmarks.suite.documents import commands, provenance, shown
 from benchmarks.suite.plan import Benchmark, plan
 from benchmarks.suite.plots import PLOTS
 
-PAGE, README, DRAWINGS = Path("docs", "benchmarks.md"), Path("README.md"), Path("docs", "plots")
+INDEX, PAGES, README, DRAWINGS = Path("docs", "benchmarks.md"), Path("docs", "benchmarks"), Path("README.md"), Path("docs", "plots")
 RESULTS = ROOT / "benchmarks" / "results"
 
 HEAD = """# Benchmarks
@@ -28,19 +28,24 @@ NAME` any other. Brackets hold 95 % bootstrap intervals, unless a table says oth
 """
 
 
-def page(results: Path, drawings: Path) -> str:
-    """The whole of docs/benchmarks.md; `drawings` is where its pictures lie, from where the page does."""
-    measured = [one for one in plan().values() if any((results / name).is_file() for name in one.results)]
+def index(results: Path) -> str:
+    """The whole of docs/benchmarks.md: what was measured, with a link to the page of each."""
     minutes = sum(one.minutes for one in plan().values() if one.is_default)
-    contents = "\n".join(f"- [{one.name}](#{one.name}){'*' * one.is_default}: {one.about}" for one in measured)
-    parts = [HEAD.format(minutes=minutes), contents]
-    for one in measured:
-        parts += _sections(one, results, drawings)
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    lines = (f"- [{one.name}]({PAGES.name}/{one.name}.md){'*' * one.is_default}: {one.about}" for one in _measured(results))
+    return HEAD.format(minutes=minutes) + "\n" + "\n".join(lines) + "\n"
 
 
-def _sections(one: Benchmark, results: Path, drawings: Path) -> Iterator[str]:
-    yield f"## {one.name}"
+def page(one: Benchmark, results: Path, drawings: Path) -> str:
+    """The page of one benchmark; `drawings` is where its picture lies, from where the page does."""
+    return "\n\n".join(part.strip("\n") for part in _parts(one, results, drawings)) + "\n"
+
+
+def _measured(results: Path) -> list[Benchmark]:
+    return [one for one in plan().values() if any((results / name).is_file() for name in one.results)]
+
+
+def _parts(one: Benchmark, results: Path, drawings: Path) -> Iterator[str]:
+    yield f"# {one.name}"
     yield f"{one.about[0].upper()}{one.about[1:]}."
     files = [file for name in one.results if (file := results / name).is_file()]
     if one.name in PLOTS and files and files[0].name == one.results[0]:
@@ -62,8 +67,9 @@ def draw(results: Path, drawings: Path) -> None:
 def texts(root: Path, results: Path) -> dict[Path, str]:
     """The files of the checkout at `root` that say numbers, as they should read. Raises ValueError for a wrong block."""
     files = [root / README, *sorted((root / "docs").glob("*.md"))]
-    made = {file: filled(file.read_text(encoding="utf-8"), results) for file in files if file.is_file() and file != root / PAGE}
-    return {root / PAGE: page(results, Path("plots")), **made}
+    made = {file: filled(file.read_text(encoding="utf-8"), results) for file in files if file.is_file() and file != root / INDEX}
+    pages = {root / PAGES / f"{one.name}.md": page(one, results, Path("..", DRAWINGS.name)) for one in _measured(results)}
+    return {root / INDEX: index(results), **pages, **made}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -81,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         made = texts(options.root, options.results)
         differing = [file for file, text in made.items() if not file.is_file() or file.read_text(encoding="utf-8") != text]
+        left = [file for file in sorted((options.root / PAGES).glob("*.md")) if file not in made]
         if not options.check:
+            for file in left:
+                file.unlink()
             for file in differing:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(made[file], encoding="utf-8", newline="\n")
@@ -91,4 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for file in differing:
         print(f"{'not what the results say' if options.check else 'written'}: {file.relative_to(options.root)}")
-    return 1 if options.check and differing else 0
+    for file in left:
+        print(f"{'without results' if options.check else 'removed'}: {file.relative_to(options.root)}")
+    return 1 if options.check and (differing or left) else 0
