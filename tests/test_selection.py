@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from specprefill_agents.prompt.units import Layout
 from specprefill_agents.selection.budget import Candidate, ranking, select
-from specprefill_agents.selection.units import named_units, priorities, unit_scores
+from specprefill_agents.selection.units import named_units, priorities, repeated_units, unit_scores
 from specprefill_agents.types import TokenScores, Unit
 
 UNITS = [Unit(0, 10), Unit(10, 20), Unit(20, 30)]
@@ -21,6 +23,11 @@ def layout(length: int, lift: tuple[float, ...] = ()) -> Layout:
     units = tuple(Unit(start, start + 10) for start in range(0, length, 10))
     count = len(units)
     return Layout("plain", units, (0,) * count, ((),) * count, ("plain",) * count, lift or (0.0,) * count)
+
+
+def text_of(length: int, mark: str = "") -> str:
+    """A text of which no ten characters come again."""
+    return "".join(f"{mark}{start}".rjust(10, ".") for start in range(0, length, 10))
 
 
 def candidate(values: list[float], costs: list[int], empty: int = 2, gap: int = 2, forced: list[bool] | None = None) -> Candidate:
@@ -38,13 +45,13 @@ def test_a_token_across_a_border_counts_for_both_units() -> None:
 
 
 def test_the_best_unit_of_a_call_counts_one() -> None:
-    texts = ["a" * 30, "b" * 30]
+    texts = [text_of(30), text_of(30)]
     found = priorities(texts, [layout(30), layout(30)], [scores((0, 5, 3.0)), scores((0, 5, 1.5))], "", 0.0)
     assert [values.tolist() for values in found] == [[1.0, 0.0, 0.0], [0.5, 0.0, 0.0]]
 
 
 def test_what_the_layout_lifts_counts_more() -> None:
-    (found,) = priorities(["a" * 30], [layout(30, lift=(0.0, 0.2, 0.0))], [scores((0, 5, 3.0))], "", 0.0)
+    (found,) = priorities([text_of(30)], [layout(30, lift=(0.0, 0.2, 0.0))], [scores((0, 5, 3.0))], "", 0.0)
     assert found.tolist() == [1.0, 0.2, 0.0]
 
 
@@ -60,12 +67,30 @@ def test_a_unit_that_alone_spells_out_what_the_question_names_comes_first() -> N
 
 def test_the_further_units_of_a_text_count_less_where_texts_compete_but_never_under_seven_tenths() -> None:
     equal = scores(*((start, start + 1, 1.0) for start in range(0, 300, 10)))
-    one, two = priorities(["a" * 300, "b" * 300], [layout(300), layout(300)], [equal, equal], "", 0.0)
+    one, two = priorities([text_of(300), text_of(300)], [layout(300), layout(300)], [equal, equal], "", 0.0)
     assert one[:3].round(4).tolist() == [1.0, 0.95, 0.9025]
     assert one.min() == 0.7
     assert two.tolist() == one.tolist()
-    (alone,) = priorities(["a" * 300], [layout(300)], [equal], "", 0.0)
+    (alone,) = priorities([text_of(300)], [layout(300)], [equal], "", 0.0)
     assert set(alone.tolist()) == {1.0}
+
+
+def test_what_a_text_says_again_counts_a_tenth_and_the_best_of_equals_counts_in_full() -> None:
+    text = "all is wellall is wellport 8443 .all is well"
+    found = Layout("plain", tuple(Unit(start, start + 11) for start in range(0, 44, 11)), (0,) * 4, ((),) * 4, ("plain",) * 4, (0.0,) * 4)
+    part = scores((0, 1, 1.0), (11, 12, 2.0), (22, 23, 1.0), (33, 34, 2.0))
+    (values,) = priorities([text], [found], [part], "", 0.0)
+    assert values.tolist() == [0.05, 1.0, 0.5, 0.1]
+    apart = priorities([text[:11], text[:11]], [layout(11)] * 2, [scores((0, 1, 1.0))] * 2, "", 0.0)
+    assert [one[0] for one in apart] == [1.0, 1.0], "each text says it for itself"
+
+
+def test_what_stands_under_another_head_is_no_repetition() -> None:
+    text = "def a():  return 1  def b():  return 1  "
+    units = tuple(Unit(start, start + 10) for start in range(0, 40, 10))
+    found = Layout("code", units, (0, 1, 0, 1), ((), (0,), (), (2,)), ("plain",) * 4, (0.0,) * 4)
+    assert repeated_units(text, found, np.ones(4)) == []
+    assert repeated_units(text, replace(found, needs=((),) * 4), np.ones(4)) == [3]
 
 
 def test_units_without_tokens_score_zero() -> None:

@@ -23,6 +23,10 @@ SPREAD = 0.95
 LEAST_SPREAD = 0.7
 """However many better units a text has, a unit counts for this much: a long text must not lose to short ones for its length."""
 
+REPEATED = 0.1
+"""What a unit counts for that says again, word for word, what a better or an earlier one of its text says: logs and padding
+repeat themselves, and a copy tells nothing new."""
+
 NAMED = 1.0
 """Added to a unit that alone spells out an identifier of the question, where the best unit of a call has 1."""
 
@@ -61,9 +65,30 @@ def priorities(
     found = [unit_scores(layout.units, part, neighbour_bonus) for layout, part in zip(layouts, scores, strict=True)]
     scale = max((float(part.max()) for part in found if len(part)), default=0.0) or 1.0
     raised = [part / scale + np.array(layout.lift) for part, layout in zip(found, layouts, strict=True)]
+    for values, text, layout in zip(raised, texts, layouts, strict=True):
+        values[repeated_units(text, layout, values)] *= REPEATED
     for which, index in named_units(texts, layouts, query):
         raised[which][index] += NAMED
     return [_spread_out(part) for part in raised] if len(raised) > 1 else raised
+
+
+def repeated_units(text: str, layout: Layout, values: NDArray[np.float64]) -> list[int]:
+    """Units that stand alone and say what another one of the same text says that has a higher value, or the same and comes first.
+
+    A unit that needs others, such as a statement under its head, says something else under each of them.
+    """
+    first: dict[str, int] = {}
+    found: list[int] = []
+    for index, unit in enumerate(layout.units):
+        if layout.needs and layout.needs[index]:
+            continue
+        said = text[unit.start : unit.end].strip()
+        best = first.setdefault(said, index)
+        if best != index:
+            better = index if values[index] > values[best] else best
+            first[said] = better
+            found.append(best if better == index else index)
+    return found
 
 
 def rank_prior(rank: int) -> float:
