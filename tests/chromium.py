@@ -44,17 +44,16 @@ class Browser:
             self.send(f"{domain}.enable")
 
     def close(self) -> None:
+        """Ask it to end, and wait until it has: it may go before it answers."""
         self._session = None
-        self.send("Browser.close")
+        self._post("Browser.close")
         self._process.wait(self.TIMEOUT_S)
         os.close(self._write)
         os.close(self._read)
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command and its answer; what happened meanwhile is added to `events`."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters, **({"sessionId": self._session} if self._session else {})}
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        self._post(method, **parameters)
         while True:
             answer = self._receive()
             if answer.get("id") == self._number:
@@ -62,6 +61,11 @@ class Browser:
                 result: dict[str, Any] = answer["result"]
                 return result
             self.events.append(answer)
+
+    def _post(self, method: str, **parameters: Any) -> None:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters, **({"sessionId": self._session} if self._session else {})}
+        os.write(self._write, json.dumps(message).encode() + b"\0")
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._received:
