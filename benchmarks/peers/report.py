@@ -71,7 +71,8 @@ def _brief_row(one: Comparison, system: str, least: str) -> list[object]:
 
 def _seconds_of(one: Comparison, system: str) -> str:
     known = [each for name in one.sets if (each := one.seconds(name, system)) is not None]
-    return f"{sum(known) / len(known):.2g}" if known else ""
+    mean = sum(known) / len(known) if known else 0.0
+    return ("<.001" if mean < 0.001 else f"{mean:.2g}") if known else ""
 
 
 def _two(share: float) -> str:
