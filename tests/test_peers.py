@@ -413,6 +413,7 @@ def test_in_short_every_system_stands_beside_the_library_on_the_rows_of_both() -
     # nq: 1 against .5 on rows a and b; runs: 0 against 1; the sets count alike
     assert "| peer | 3 | .75/.75 | .50/.50 | -0.25 [-0.50, +0.00] | -0.38 [" in said
     assert "fails" not in said
+    assert "**At .1/.5 of the tokens, .50/.50 of what answers need is still there; of the others that keep as much, peer is best" in said
     assert "Of 4 sets and budgets, another system within the budget is ahead in 2: peer on runs at 0.1 (1.00 against 0.00); peer" in said
 
 

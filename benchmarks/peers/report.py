@@ -55,7 +55,19 @@ def brief(results: Results) -> str:
         f"Sets, each counting alike: {', '.join(one.sets)}. `{OURS}` takes {_seconds_of(one, OURS)} s per 1,000 tokens, cold, one thread.",
         f"Of {of} sets and budgets, another system within the budget is ahead in {len(ahead)}{f': {named}' if named else ''}.",
     ]
-    return "\n\n".join([table(head, rows), *about])
+    return "\n\n".join(filter(None, [_best(one, least), table(head, rows), *about]))
+
+
+def _best(one: Comparison, least: str) -> str:
+    """The library and the best of the others that keep about as much, on the rows of both."""
+    others = [system for system in one.systems if system not in (OURS, NONE) and one.beside(system, "verbatim")]
+    fair = [system for system in others if one.mean_share(system, least) <= TOLERANCE * one.mean_share(OURS, least)]
+    if not fair:
+        return ""
+    best = max(fair, key=lambda system: sum(theirs for _, theirs in one.beside(system, "verbatim")))
+    ours, theirs = ("/".join(_two(pair[side]) for pair in one.beside(best, "verbatim")) for side in (0, 1))
+    asked = "/".join(keep.removeprefix("0") for keep in one.keeps)
+    return f"**At {asked} of the tokens, {ours} of what answers need is still there; of the others that keep as much, {best} is best with {theirs}.**"
 
 
 def _brief_row(one: Comparison, system: str, least: str) -> list[object]:
@@ -63,8 +75,7 @@ def _brief_row(one: Comparison, system: str, least: str) -> list[object]:
     beside = one.beside(system, "verbatim")
     ours, theirs = ("/".join(_two(pair[side]) for pair in beside) for side in (0, 1))
     verbatim, in_order = (one.mean_difference(system, recall) for recall in ("verbatim", "words in order"))
-    shares = [share for name in one.sets if (share := one.share(name, system, least)) is not None]
-    kept = _two(sum(shares) / len(shares))
+    kept = _two(one.mean_share(system, least))
     rows = verbatim.n if verbatim else ""
     return [system, rows, theirs, ours, with_interval(verbatim, "+"), with_interval(in_order, "+"), kept, _seconds_of(one, system)]
 

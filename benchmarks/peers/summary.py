@@ -112,6 +112,10 @@ class Comparison:
         found = estimate(self.cells[name, system].rows[keep]["share"]) if (name, system) in self.cells else None
         return found.mean if found else None
 
+    def mean_share(self, system: str, keep: str) -> float:
+        """The mean over the sets that a system was measured on."""
+        return float(np.mean([share for name in self.sets if (share := self.share(name, system, keep)) is not None]))
+
     def seconds(self, name: str, system: str) -> float | None:
         """Seconds for a thousand tokens given to a system, over all keep ratios; None where it was given none."""
         if (name, system) not in self.cells:
