@@ -67,7 +67,8 @@ def _best(one: Comparison, least: str) -> str:
     best = max(fair, key=lambda system: sum(theirs for _, theirs in one.beside(system, "verbatim")))
     ours, theirs = ("/".join(_two(pair[side]) for pair in one.beside(best, "verbatim")) for side in (0, 1))
     asked = "/".join(keep.removeprefix("0") for keep in one.keeps)
-    return f"**At {asked} of the tokens, {ours} of what answers need is still there; of the others that keep as much, {best} is best with {theirs}.**"
+    others_best = f"of the others that keep as much, {best} is best with {theirs}"
+    return f"**At {asked} of the tokens, {ours} of what answers need is still there; {others_best}.**"
 
 
 def _brief_row(one: Comparison, system: str, least: str) -> list[object]:
