@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Annotated, Any, cast
 
@@ -27,6 +28,7 @@ from specprefill_agents.session import Session
 from specprefill_langchain.conversations import Place, place_of
 from specprefill_langchain.expanding import expand_tool
 from specprefill_langchain.figures import figures_of, note_in_trace
+from specprefill_langchain.first_token import FirstToken, first_token_seen
 from specprefill_langchain.metering import Meter, Metered
 from specprefill_langchain.parts import head_parts
 from specprefill_langchain.reasoning import sending_reasoning
@@ -101,9 +103,10 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         request = _sending_reasoning(request)
         step, update = self._compress(request)
         sent = _as_sent(request, step)
-        response = handler(sent)
+        with self._watched() as first:
+            response = handler(sent)
         self._observe_guesses(response)
-        self._account(step, response)
+        self._account(step, response, first)
         if sent is not request and self._is_shadowed(step):
             try:
                 self._compare(response, handler(request))
@@ -121,10 +124,11 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         request = _sending_reasoning(request)
         step, update = await run_in_executor(self._worker, self._compress, request)
         sent = _as_sent(request, step)
-        response = await handler(sent)
+        with self._watched() as first:
+            response = await handler(sent)
         self._observe_guesses(response)
         if self._meter:
-            await run_in_executor(self._accountant, self._account, step, response)
+            await run_in_executor(self._accountant, self._account, step, response, first)
         if sent is not request and self._is_shadowed(step):
             try:
                 self._compare(response, await handler(request))
@@ -184,14 +188,18 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
             failed(self.compressor, "on_step", error)
         return step
 
-    def _account(self, step: StepReport, response: ModelResponse[ResponseT]) -> None:
-        """Tell the ledger what the answered call cost."""
+    def _watched(self) -> AbstractContextManager[FirstToken | None]:
+        """Sees when an answer begins, where there is a ledger to tell."""
+        return first_token_seen() if self._meter else nullcontext()
+
+    def _account(self, step: StepReport, response: ModelResponse[ResponseT], first: FirstToken | None) -> None:
+        """Tell the ledger what the answered call cost, and how long it let one wait."""
         if self._meter is None:
             return
         try:
             for answer in response.result:
                 if isinstance(answer, AIMessage):
-                    self._meter.answered(step, answer)
+                    self._meter.answered(step, answer, first.ms if first else None)
         except Exception as error:
             failed(self.compressor, "the ledger", error)
 
