@@ -31,12 +31,19 @@ def local_model(embedded_draft: str) -> Iterator[Recorded]:
         yield recorded
 
 
+def heeding_interrupts() -> None:
+    """Lets SIGINT do what it does in a process that was started by hand."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(upstream: str, ledger: Path) -> Iterator[str]:
     """Runs a gateway in a process of its own, with the embedded draft; gives its base URL. Its ledger is complete afterwards."""
     options = ["--upstream", upstream, "--port", "0", "--min-tokens", "0", "--keep-ratio", "0.2", "--ledger", str(ledger)]
     command = [sys.executable, "-m", "specprefill_agents.cli", "gateway", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Where the tests run in the background, a shell has them ignore SIGINT, and children inherit that.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=heeding_interrupts) as process:
         assert process.stdout
         try:
             line = process.stdout.readline()
