@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,3 +122,8 @@ def _shown(argument: str) -> str:
         return argument
     relative = os.path.relpath(Path(value).expanduser(), ROOT).replace(os.sep, "/")
     return f"{name}{separator}{relative if relative.count('../') <= 1 else Path(value).name}"
+
+
+def made_by(command: str) -> dict[str, str]:
+    """Where a figure comes from: the command, the commit and the day."""
+    return {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,10 +27,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import data
 from benchmarks.chunks import chunk_layout
 from benchmarks.evaluate import METRICS, RowMetrics, row_metrics
-from benchmarks.machine import ROOT, code_fingerprint, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, code_fingerprint, machine_kind, made_by, shown_command, versions
 from benchmarks.memo import MemoScorer
 from benchmarks.report import markdown
-from benchmarks.results import Cell, Results, cell_key, load, rounded
+from benchmarks.results import Cell, Results, begun, cell_key, rounded
+from benchmarks.settings import DRAFTLESS
 from benchmarks.tables import keep_name
 from specprefill_agents import CompressionConfig, Compressor, Scorer, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
@@ -42,7 +42,6 @@ from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.types import KeepRatio
 
 CHUNKED = "@chunks"
-DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 """Scorers that read no text with a draft; for all others draft tokens per second are reported."""
 
 
@@ -155,12 +154,9 @@ def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Res
 
 def _measure(plan: Plan, bench: Bench, out: Path | None, command: str, console: Console) -> Results:
     conditions = plan.conditions()
-    results = load(out) if out and out.is_file() else Results(conditions)
-    if results.conditions != conditions:
-        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
-        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
+    results = begun(out, conditions)
     code = code_fingerprint()
-    provenance = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
+    provenance = made_by(command)
     done: list[Cell] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:

@@ -93,6 +93,21 @@ def load(file: Path) -> Results:
     return Results(document, cells)
 
 
+def begun(out: Path | None, conditions: Mapping[str, Any]) -> Results:
+    """What an interrupted run left in `out`, or nothing yet. Raises ValueError when it was measured under other conditions."""
+    results = load(out) if out and out.is_file() else Results(dict(conditions))
+    if results.conditions != conditions:
+        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
+        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
+    return results
+
+
+def write_document(document: Mapping[str, Any], file: Path) -> None:
+    """Write one JSON object that has no list of rows."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def cell_key(conditions: Mapping[str, Any], *more: object) -> str:
     """16 hex digits of all that decides a cell's numbers."""
     canonical = json.dumps([dict(conditions), *more], sort_keys=True, default=str)

@@ -6,6 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
+"""Scorers that read with no draft."""
+
 
 def setting(given: str) -> tuple[str, Any]:
     """`NAME=VALUE`, the value as JSON or else plain text. Raises ValueError for anything else."""

@@ -11,31 +11,28 @@ draft: fast, so that a large share of the time goes into the stores.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import data
 from benchmarks.crash.fleet import Fleet
 from benchmarks.crash.tally import Reference, Tally
-from benchmarks.crash.worker import DRAFTLESS, Job
+from benchmarks.crash.worker import SCORERS, Job
 from benchmarks.crash.yard import Yard
-from benchmarks.machine import ROOT, git_commit, machine_kind, origin, shown_command, versions
+from benchmarks.machine import ROOT, machine_kind, made_by, origin, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
+from benchmarks.results import write_document
 from benchmarks.settings import named, setting
 from benchmarks.tables import table
 from specprefill_agents import SpecPrefillError
 
 SCHEMA = 1
-SCORERS = (*sorted(DRAFTLESS), "key_index", "fused")
 STUCK_S = 120.0
 """Without any event for so long, workers count as stuck."""
 MOST_EXCEPTIONS = 20
@@ -128,9 +125,7 @@ def measure(plan: Plan, job: Job, command: str) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "benchmark": "crash",
-            "command": command,
-            "commit": git_commit(),
-            "date": datetime.now(timezone.utc).date().isoformat(),
+            **made_by(command),
             "settings": {**asdict(plan), "sets": job.sets, "runs_per_set": job.count, "scorers": job.scorers, "more": dict(job.more)},
             "machine": machine_kind(),
             "versions": versions(),
@@ -189,16 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parse(given)
     try:
-        job = Job(
-            directory=str(options.data),
-            sets=named("sets", options.sets, data.TRAJECTORY_SETS),
-            count=options.n,
-            seed=options.seed,
-            scorers=named("scorers", options.scorers, SCORERS),
-            draft="auto",
-            state="",
-            more=tuple(map(setting, options.set)),
-        )
+        job = Job.asked(options, named("scorers", options.scorers, SCORERS), more=tuple(map(setting, options.set)))
         for scorer in job.scorers:
             job.config(scorer)
         document = measure(
@@ -208,8 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_document(document, options.out)
     print(markdown(document))
     return 0 if is_sound(document) else 1
 

@@ -8,6 +8,7 @@ shared by all.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from benchmarks import data
 from benchmarks.evaluate import query_at, segments_of, trusted
 from benchmarks.loops.policies import results_in, with_results
 from benchmarks.loops.requests import Message, Turn, message_part, turns
+from benchmarks.settings import DRAFTLESS, named
 from specprefill_agents import CompressionConfig, CompressionResult, Compressor, Session
 from specprefill_agents.storage.directory import cache_directory
 from specprefill_agents.storage.score_cache import ScoreCache
@@ -26,7 +28,7 @@ from specprefill_agents.storage.score_cache import ScoreCache
 Announce: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
-DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
+SCORERS = (*sorted(DRAFTLESS), "key_index", "fused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Job:
     processes: int = 1
     cycles: int | None = None
     more: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def asked(cls, options: argparse.Namespace, scorers: Sequence[str], draft: str = "auto", more: tuple[tuple[str, Any], ...] = ()) -> Job:
+        """The job of a command line that names `data`, `sets`, `n` and `seed`. Raises ValueError for sets that are no agent runs."""
+        sets = named("sets", options.sets, data.TRAJECTORY_SETS)
+        return cls(str(options.data), sets, options.n, options.seed, tuple(scorers), draft, state="", more=more)
 
     @property
     def needs_draft(self) -> bool:

@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from benchmarks.local.measured import Row, Subject
 from benchmarks.local.plan import GPU, PROCESSOR, QUICK, Sizes
 from benchmarks.local.report import markdown
 from benchmarks.local.subjects import RANDOM, shape_of
-from benchmarks.machine import git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import machine_kind, made_by, shown_command, versions
 from benchmarks.results import write_rows
 from benchmarks.settings import named
 from specprefill_agents import SpecPrefillError
@@ -99,9 +98,7 @@ def measure(subject: Subject, parts: Sequence[str], command: str, out: Path | No
     head = {
         "schema": SCHEMA,
         "benchmark": "local",
-        "command": command,
-        "commit": git_commit(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **made_by(command),
         "settings": {
             "device": device.type,
             "dtype": str(choose_dtype(device, subject.dtype)).removeprefix("torch."),

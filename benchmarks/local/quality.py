@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,9 +24,9 @@ from benchmarks.evaluate import trusted
 from benchmarks.local.asking import METRICS, Shown, answered, answers_by_id, closed, shown
 from benchmarks.local.quality_report import markdown
 from benchmarks.local.subjects import scorer_by
-from benchmarks.machine import ROOT, code_fingerprint, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, code_fingerprint, machine_kind, made_by, shown_command, versions
 from benchmarks.memo import MemoScorer
-from benchmarks.results import Cell, Results, cell_key, load, rounded
+from benchmarks.results import Cell, Results, begun, cell_key, rounded
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import TokenCounter, hugging_face_counter
 from specprefill_agents.draft.loading import choose_device, choose_dtype
@@ -145,12 +144,9 @@ def measure(plan: Plan, out: Path | None, command: str) -> Results:
 
 def _measure(plan: Plan, bench: Bench, out: Path | None, command: str) -> Results:
     conditions = plan.conditions(bench.counter)
-    results = load(out) if out and out.is_file() else Results(conditions)
-    if results.conditions != conditions:
-        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
-        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
+    results = begun(out, conditions)
     code = _code()
-    provenance = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
+    provenance = made_by(command)
     done: list[Cell] = []
     for name, system, keep in plan.cells():
         key = cell_key(conditions, code, data.checksum(plan.directory, name), plan.count)

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from benchmarks.loops.policies import KINDS
 from benchmarks.loops.replay import replay
 from benchmarks.loops.requests import turns
 from benchmarks.loops.tools import Schema, expand_schema, schemas_for
-from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, machine_kind, made_by, shown_command, versions
 from benchmarks.memo import MemoScorer
 from benchmarks.results import write_columns
-from benchmarks.settings import named, setting
+from benchmarks.settings import DRAFTLESS, named, setting
 from specprefill_agents import CompressionConfig, Compressor, SpecPrefillError
 from specprefill_agents.accounting.tokens import counter_for
 from specprefill_agents.accounting.wire import Measurer, tools_part
@@ -38,7 +37,6 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.scoring.registry import make_scorer
 
 SCHEMA = 2
-DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 AUTO = "auto"
 
 
@@ -148,9 +146,7 @@ def measure(plan: Plan, command: str, out: Path | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "benchmark": "loops",
-        "command": command,
-        "commit": git_commit(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **made_by(command),
         "settings": plan.settings(),
         "machine": machine_kind(),
         "versions": versions(),

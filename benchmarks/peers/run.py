@@ -8,7 +8,6 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
-from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.machine import git_commit
+from benchmarks.machine import made_by
 from benchmarks.peers.environment import PEERS, PeerError
 from benchmarks.peers.measure import METRICS, Outcome
 from benchmarks.peers.plan import Plan
-from benchmarks.results import Cell, Results, load, rounded
+from benchmarks.results import Cell, Results, begun, rounded
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 NOT_MEASURED = "not_measured"
@@ -90,11 +89,8 @@ def measure(plan: Plan, out: Path | None, command: str, console: Console) -> Res
 
     set_threads(plan.host.threads)
     conditions = plan.conditions()
-    results = load(out) if out and out.is_file() else Results(conditions)
-    if results.conditions != conditions:
-        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
-        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
-    shared = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
+    results = begun(out, conditions)
+    shared = made_by(command)
     available, causes = _available(plan, console)
     lacking = [not_measured(plan, name, system, cause) for system, cause in causes.items() for name in plan.sets]
     missing = _missing(plan, available, results, console)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -24,12 +23,12 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.data import Question
-from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, machine_kind, made_by, shown_command, versions
 from benchmarks.metrics import FoldedText, estimate
 from benchmarks.peers.environment import PEERS, PeerError
 from benchmarks.peers.plan import PeerHost
 from benchmarks.peers.words import shows, words, words_kept
-from benchmarks.results import Cell, Results, cell_key, load, rounded
+from benchmarks.results import Cell, Results, begun, cell_key, rounded
 from benchmarks.retrieval import citations
 from benchmarks.retrieval.corpus import Corpus, corpus_of
 from benchmarks.retrieval.embedding import DraftEmbedding
@@ -175,11 +174,8 @@ def measure(plan: Plan, out: Path | None, command: str) -> Results:
     Raises ValueError when `out` was measured under other conditions, `PeerError` when a peer cannot be run.
     """
     conditions = plan.conditions()
-    results = load(out) if out and out.is_file() else Results(conditions)
-    if results.conditions != conditions:
-        differing = [name for name, value in conditions.items() if results.conditions.get(name) != value]
-        raise ValueError(f"{out} holds results under other conditions ({', '.join(differing)}); name another --out or remove it")
-    provenance = {"command": command, "commit": git_commit(), "date": datetime.now(timezone.utc).date().isoformat()}
+    results = begun(out, conditions)
+    provenance = made_by(command)
     for name in plan.sets:
         searched = Searched(plan, name)
         key = cell_key(conditions, data.checksum(plan.directory, name), plan.count)

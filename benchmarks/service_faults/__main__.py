@@ -19,19 +19,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import data
-from benchmarks.crash.__main__ import SCORERS
 from benchmarks.crash.fleet import Fleet
-from benchmarks.crash.worker import Job
-from benchmarks.machine import git_commit, machine_kind, origin, shown_command, versions
+from benchmarks.crash.worker import SCORERS, Job
+from benchmarks.machine import machine_kind, made_by, origin, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
+from benchmarks.results import write_document
 from benchmarks.service_faults.faults import FAULTS, Scene
 from benchmarks.service_faults.proxy import Proxy
 from benchmarks.service_faults.service import LocalService
@@ -131,9 +129,7 @@ def measure(plan: Plan, command: str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "benchmark": "service_faults",
-        "command": command,
-        "commit": git_commit(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **made_by(command),
         "settings": {
             "engine": plan.engine,
             "processes": plan.processes,
@@ -184,16 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parse(given)
     try:
-        job = Job(
-            directory=str(options.data),
-            sets=named("sets", options.sets, data.TRAJECTORY_SETS),
-            count=options.n,
-            seed=options.seed,
-            scorers=named("scorer", options.scorer, SCORERS),
-            draft=options.draft,
-            state="",
-            more=CONTEXT_FREE,
-        )
+        job = Job.asked(options, named("scorer", options.scorer, SCORERS), options.draft, CONTEXT_FREE)
         known = tuple(FAULTS[options.engine])
         faults = named("faults", options.faults, known) if options.faults else known
         plan = Plan(job, options.engine, faults, options.processes, options.seconds)
@@ -202,8 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_document(document, options.out)
     print(markdown(document))
     return 0 if document["is_sound"] else 1
 

