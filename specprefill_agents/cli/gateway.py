@@ -42,9 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from specprefill_agents.gateway.settings_file import load_settings
+    from specprefill_agents.observe.loopback import listening, url_of
 
     try:
-        from specprefill_agents.gateway.serving import app_from, listening, server_of
+        from specprefill_agents.gateway.serving import app_from, server_of
     except ModuleNotFoundError as error:
         raise missing_extra("specprefill gateway", "serve") from error
     names = ("upstream", "api_key_env", "token_file", "host", "port", "draft", "expand", "guardrails", "ledger", "audit")
@@ -53,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.config, os.environ, {**given, "compression": compression})
     app = app_from(settings)
     gc.freeze()  # the loaded draft is much to go through, and never to be collected
-    with listening(settings) as socket:
-        port = socket.getsockname()[1]
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        print(f"http://{host}:{port}/v1 -> {settings.upstream}", flush=True)
+    with listening(settings.host, settings.port) as socket:
+        print(f"{url_of(socket)}/v1 -> {settings.upstream}", flush=True)
         server_of(app, settings).run(sockets=[socket])
     return 0

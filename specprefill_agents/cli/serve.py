@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to listen, what scores, who may ask, and the limits."""
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8765, metavar="N", help="default 8765")
+    parser.add_argument("--port", type=int, default=8765, metavar="N", help="0 for a free one (default 8765)")
     parser.add_argument("--draft", default=DEFAULT_DRAFT, metavar="NAME", help=f"draft model, or auto ({DEFAULT_DRAFT})")
     parser.add_argument("--scorer", default="fused", metavar="NAME", help="fused (default), key_index, speculative, bm25, ...")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N")
@@ -52,28 +53,31 @@ def run(args: argparse.Namespace) -> int:
     )
     address = Address(args.host, args.port, args.drain)
     check_host(address.host, settings.token)
-    print(f"specprefill: serving {args.scorer} on http://{args.host}:{args.port}", file=sys.stderr, flush=True)
+
+    def begun(url: str) -> None:
+        print(f"specprefill: serving {args.scorer} on {url}", file=sys.stderr, flush=True)
+
     if args.engine == "ray":
-        _run_on_ray(settings, address, args.replicas)
+        _run_on_ray(settings, address, args.replicas, begun)
     else:
-        _run_here(settings, address)
+        _run_here(settings, address, begun)
     return 0
 
 
-def _run_here(settings: ServiceSettings, address: Address) -> None:
+def _run_here(settings: ServiceSettings, address: Address, begun: Callable[[str], None]) -> None:
     try:
         from specprefill_agents.serving.single_host import run
     except ModuleNotFoundError as error:
         raise missing_extra("A scoring service", "serve") from error
-    run(settings, address)
+    run(settings, address, begun)
 
 
-def _run_on_ray(settings: ServiceSettings, address: Address, replicas: int) -> None:
+def _run_on_ray(settings: ServiceSettings, address: Address, replicas: int, begun: Callable[[str], None]) -> None:
     try:
         from specprefill_agents.serving.ray_serve import run
     except ModuleNotFoundError as error:
         raise missing_extra("Serving on Ray", "ray") from error
-    run(settings, address, replicas)
+    run(settings, address, replicas, begun)
 
 
 def _token(file: str | None) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import uvicorn
 from fastapi import FastAPI
 
@@ -29,12 +27,6 @@ def app_from(settings: GatewaySettings) -> FastAPI:
     app = create_app(settings, compressor, LedgerFile(settings.ledger).append if settings.ledger else None)
     compressor.load()
     return app
-
-
-def listening(settings: GatewaySettings) -> socket.socket:
-    """The socket that clients connect to. Raises `OSError` where it cannot be had."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family)
 
 
 def server_of(app: FastAPI, settings: GatewaySettings) -> uvicorn.Server:

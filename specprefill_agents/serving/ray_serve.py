@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from ray import serve
 
 from specprefill_agents.serving.app import make_app
+from specprefill_agents.serving.engine import Engine
 from specprefill_agents.serving.settings import Address, ServiceSettings, check_host
 from specprefill_agents.serving.work import Answering
 
@@ -93,15 +94,20 @@ def deployment(settings: ServiceSettings, max_replicas: int, *, min_replicas: in
     return made.bind()
 
 
-def run(settings: ServiceSettings, address: Address, max_replicas: int) -> None:
-    """Serve until SIGTERM or SIGINT, on the Ray cluster that is running, else on one of this machine."""
+def run(settings: ServiceSettings, address: Address, max_replicas: int, begun: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, on the Ray cluster that is running, else on one of this machine.
+
+    `begun` is told the URL once a replica answers. Raises `ConfigError` or `UnknownDraftError` for settings that cannot work.
+    """
     check_host(address.host, settings.token)
+    Engine(settings)  # so that what cannot work is said here, not by a replica
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     serve.start(http_options={"host": address.host, "port": address.port, "request_timeout_s": settings.time_limit_s})
     try:
         serve.run(deployment(settings, max_replicas, drain_s=address.drain_s), name="specprefill", route_prefix="/")
+        begun(f"http://{address.host}:{address.port}")
         ended.wait()
     finally:
         serve.shutdown()

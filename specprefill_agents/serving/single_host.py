@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import uvicorn
 
+from specprefill_agents.observe.loopback import listening, url_of
 from specprefill_agents.serving.app import make_app
 from specprefill_agents.serving.service import Service
 from specprefill_agents.serving.settings import Address, ServiceSettings, check_host
@@ -27,8 +30,11 @@ def server(settings: ServiceSettings, address: Address) -> uvicorn.Server:
     )
 
 
-def run(settings: ServiceSettings, address: Address) -> None:
-    """Serve until SIGTERM or SIGINT; then take no more, and end what was begun. Raises what loading the draft raises."""
+def run(settings: ServiceSettings, address: Address, begun: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; then take no more, and end what was begun. `begun` is told the URL once it listens.
+
+    Raises `OSError` where it cannot listen, and what loading the draft raises.
+    """
     made = server(settings, address)
     service: Service = made.config.app.state.service  # type: ignore[union-attr]
 
@@ -36,6 +42,8 @@ def run(settings: ServiceSettings, address: Address) -> None:
         made.should_exit = True
 
     service.when_failed = end
-    made.run()
+    with listening(address.host, address.port) as socket:
+        begun(url_of(socket))
+        made.run(sockets=[socket])
     if service.failure is not None:
         raise service.failure

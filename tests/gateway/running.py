@@ -10,9 +10,10 @@ from typing import Any
 from specprefill_agents import CompressionConfig, Compressor, Originals
 from specprefill_agents.accounting.metering import OnStep
 from specprefill_agents.gateway.app import create_app
-from specprefill_agents.gateway.serving import listening, server_of
+from specprefill_agents.gateway.serving import server_of
 from specprefill_agents.gateway.settings import GatewaySettings
 from specprefill_agents.observe.audit import AuditLog
+from specprefill_agents.observe.loopback import listening
 
 LEXICAL: dict[str, Any] = {
     "scorer": "bm25",
@@ -44,7 +45,7 @@ def running(
 ) -> Iterator[str]:
     """Runs a gateway before `upstream` on a free port of 127.0.0.1; gives its base URL."""
     made = GatewaySettings(upstream=upstream, port=0, **settings)
-    with listening(made) as socket:
+    with listening(made.host, made.port) as socket:
         server = server_of(create_app(made, compressor or lexical(), on_step, originals_of), made)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
         thread.start()

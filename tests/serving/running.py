@@ -57,14 +57,12 @@ def serving(settings: ServiceSettings | None = None, *, waits: bool = True, port
 @contextmanager
 def serving_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`specprefill serve` on a free port, and its address, once it is ready."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "specprefill_agents.cli", "serve", "--port", str(port), "--scorer", "bm25", *arguments]
+    command = [sys.executable, "-m", "specprefill_agents.cli", "serve", "--port", "0", "--scorer", "bm25", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        url = f"http://127.0.0.1:{port}"
+        assert process.stderr is not None
         try:
-            transport = httpx.HTTPTransport(retries=10)  # its pauses double; the port is closed until the server is there
-            with httpx.Client(transport=transport, trust_env=False) as client:
+            url = process.stderr.readline().removeprefix("specprefill: serving bm25 on ").strip()
+            with httpx.Client(timeout=30, trust_env=False) as client:
                 while client.get(f"{url}/readyz").status_code != 200:
                     pass
             yield process, url
