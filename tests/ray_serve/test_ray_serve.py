@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +19,7 @@ import ray
 from ray import serve
 
 from specprefill_agents import CompressionConfig, Compressor, Segment
+from specprefill_agents.cli import main
 from specprefill_agents.scoring.registry import make_scorer
 from specprefill_agents.scoring.remote import RemoteScorer
 from specprefill_agents.serving.ray_serve import BATCH_TOKENS, _Job, batch_tokens, deployment
@@ -92,3 +97,26 @@ def test_a_batch_is_bounded_by_its_tokens() -> None:
     jobs = [_Job(bytes, b"x" * 4_000), _Job(bytes, b"")]
     assert batch_tokens(jobs) == 1_002
     assert batch_tokens([_Job(bytes, b"x" * 10**6)]) == BATCH_TOKENS
+
+
+def test_the_command_does_not_start_ray_for_what_cannot_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--engine", "ray", "--scorer", "bm26"]) == 2
+    said = capsys.readouterr().err
+    assert "scorer='bm26' is not valid" in said
+    assert "serving" not in said
+
+
+def test_the_command_says_where_it_serves_once_a_replica_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "specprefill_agents.cli", "serve", "--engine", "ray", "--replicas", "1"]
+    command += ["--port", str(port), "--scorer", "bm25"]
+    log = (tmp_path / "log").open("wb")
+    with log, subprocess.Popen(command, stderr=subprocess.PIPE, stdout=log, text=True) as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if line.startswith("specprefill: ")), "")
+        assert said == f"specprefill: serving bm25 on http://127.0.0.1:{port}\n"
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json() == {"status": "ready"}
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert process.returncode == 0
