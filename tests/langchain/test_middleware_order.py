@@ -13,12 +13,14 @@ from langchain.agents.middleware import (
     ClearToolUsesEdit,
     ContextEditingMiddleware,
     HumanInTheLoopMiddleware,
+    LLMToolSelectorMiddleware,
     SummarizationMiddleware,
     TodoListMiddleware,
 )
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -226,3 +228,24 @@ def test_tools_and_prompts_that_others_add_are_seen_from_the_last_place_only(
             assert all(("clock" in [getattr(one, "name", "") for one in report.tools]) is is_seen for report in reports)
         else:
             assert all((report.system == model.requests[0][0]) is is_seen for report in reports)
+
+
+class Selector(ScriptedModel):
+    """Finds that one tool is enough."""
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
+        return RunnableLambda(lambda _: {"tools": ["grep"]})
+
+
+@pytest.mark.parametrize(("always", "shown"), [(["expand"], ["grep", "expand"]), (None, ["grep"])], ids=["with expand", "without"])
+def test_a_selector_of_tools_leaves_expand_out_unless_told_to_include_it(
+    agent: Any, model: Any, question: str, always: list[str] | None, shown: list[str]
+) -> None:
+    agent(None).invoke(ask(question), THREAD)
+    undisturbed = outputs(model.requests[-1])
+    model.requests.clear()
+    reports: list[StepReport] = []
+    selecting: LLMToolSelectorMiddleware[Any] = LLMToolSelectorMiddleware(model=Selector(answers=[]), always_include=always)
+    agent(selecting, on_step=reports.append).invoke(ask(question), THREAD)
+    assert [[getattr(one, "name", "") for one in report.tools] for report in reports] == [shown] * 5
+    assert outputs(model.requests[-1]) == undisturbed, "what is compressed does not depend on the tools"
