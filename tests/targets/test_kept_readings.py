@@ -92,10 +92,24 @@ def test_a_stream_that_is_closed_leaves_what_it_read(target: LocalTarget) -> Non
     assert kept.generate([ChatTurn("user", "How many ships?")], SHORT).cached_tokens > 0
 
 
-def test_nothing_is_kept_without_bytes_for_it(target: LocalTarget) -> None:
+def test_what_is_too_large_by_itself_displaces_nothing_and_is_said_once(target: LocalTarget, caplog: pytest.LogCaptureFixture) -> None:
+    one = Reading(target.model, threading.Lock())
+    one.read(range(3, 203), range(200))
+    kept = remembering(target, limit=one.nbytes)
+    small, large = [ChatTurn("user", "a" * 60)], [ChatTurn("user", "b" * 400)]
+    kept.generate(small, SHORT)
+    assert [kept.generate(large, SHORT).cached_tokens < 60 for _ in range(2)] == [True, True]
+    again = kept.generate(small, SHORT)
+    assert again.cached_tokens == again.prompt_tokens - 1
+    (warned,) = [record.getMessage() for record in caplog.records if record.name == "specprefill_agents.targets"]
+    assert f"is more than cache_bytes={one.nbytes} holds" in warned
+
+
+def test_nothing_is_kept_without_bytes_for_it(target: LocalTarget, caplog: pytest.LogCaptureFixture) -> None:
     kept = remembering(target, limit=0)
     assert [kept.generate([ChatTurn("user", "x")], SHORT).cached_tokens for _ in range(2)] == [0, 0]
     assert kept.readings.nbytes == 0
+    assert not caplog.records
     with pytest.raises(ConfigError, match="cache_bytes"):
         KeptReadings(-1)
 
