@@ -36,7 +36,7 @@ from specprefill_agents.targets.loading import TargetSettings, load_target
 
 FULL, CLOSED, POSITIONS = "full", "closed", "@positions"
 SYSTEMS = "full,closed,fused,fused@positions,key_index,bm25,random,head_tail"
-SETS = "nq_20doc,hotpotqa,kv_140,ruler_8k:niah_single_1"
+SETS = "nq_20doc,hotpotqa,kv_140,ruler_8k"
 
 
 @dataclass(frozen=True, slots=True)
