@@ -101,7 +101,7 @@ class Reading:
                 input_ids=torch.tensor([list(ids)], device=device),
                 position_ids=torch.tensor([list(positions)], device=device),
                 use_cache=True,
-                logits_to_keep=rows,
+                logits_to_keep=_last(rows, len(ids)) if device.type == "cpu" else rows,
                 **cache_argument(self._model, self._cache),
             ).logits
             return logits[0].float()
@@ -118,6 +118,15 @@ class Reading:
             layer.crop(len(self.ids) - layer.get_seq_length())
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _last(rows: int, size: int) -> Tensor:
+    """The indices of the last `rows` of `size` tokens.
+
+    For a processor, where a count is slow: transformers makes a slice of it, which torch does not multiply by the output head
+    before it has copied all of that head.
+    """
+    return torch.arange(max(0, size - rows), size)
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:

@@ -45,6 +45,20 @@ def test_tokens_left_out_are_as_if_nobody_attended_to_them_and_the_others_keep_t
     assert not torch.allclose(rows[-1], dense(target, IDS)[-1], atol=0.03)
 
 
+@pytest.mark.parametrize(("size", "rows"), [(300, 1), (300, 5), (3, 5)])
+def test_the_output_head_gets_its_rows_by_themselves(target: LocalTarget, size: int, rows: int) -> None:
+    shown: list[torch.Tensor] = []
+    hook = target.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: shown.append(given[0]))
+    try:
+        found = reading(target).read(IDS[:size], range(size), rows)
+    finally:
+        hook.remove()
+    (hidden,) = shown
+    assert hidden.shape[:2] == (1, min(size, rows))
+    assert hidden.stride() == torch.empty(hidden.shape).stride(), "a slice of a longer pass makes torch copy the head's weights"
+    assert found.shape == (min(size, rows), target.model.config.vocab_size)
+
+
 def test_what_is_taken_back_was_never_read(target: LocalTarget) -> None:
     one = reading(target)
     one.read(IDS[:100], range(100))
