@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.data import Question
 from benchmarks.local import quality, quality_report, report
 from benchmarks.local.__main__ import PARTS, main
-from benchmarks.local.asking import METRICS, answered, shown
+from benchmarks.local.asking import INSTRUCTION, METRICS, answered, shown, truncated
 from benchmarks.local.measured import Subject
 from benchmarks.local.memory import cases, measure
 from benchmarks.local.plan import GPU, PROCESSOR, QUICK, Sizes, measured_steps
@@ -178,11 +179,18 @@ def test_an_interrupted_run_goes_on_with_the_cells_that_are_missing(
     measured: list[str] = []
     once = quality.Bench.run
     monkeypatch.setattr(quality.Bench, "run", lambda self, *cell: measured.append(cell[1]) or once(self, *cell))
-    assert run("full,bm25,fused@positions,closed") == 0, capsys.readouterr().err
-    assert measured == ["closed", "fused@positions"]
+    assert run("full,bm25,fused@positions,truncated,closed") == 0, capsys.readouterr().err
+    assert measured == ["closed", "fused@positions", "truncated"]
     capsys.readouterr()
     assert quality_report.main([str(out)]) == 0
-    assert capsys.readouterr().out.count("| hotpotqa |") == 2 * 4, "means under two metrics; nothing to compare without the base"
+    assert capsys.readouterr().out.count("| hotpotqa |") == 2 * 5, "means under two metrics; nothing to compare without the base"
+
+
+def test_truncation_keeps_both_ends_whatever_they_say() -> None:
+    question = Question("q", (Segment("a" * 60 + "b" * 60, "document", name="A"), Segment("c" * 74, "document", name="B")), "What?", ())
+    cut = truncated(question, 0.2).text
+    assert cut == f"{INSTRUCTION}A:\n{'a' * 17}\n{'c' * 18}\n\nQuestion: What?\nAnswer:"
+    assert truncated(question, 1.0).text == shown("What?", question.segments, None).text
 
 
 def _cell(scorer: str, values: list[float | None]) -> Cell:

@@ -76,3 +76,12 @@ def answers_by_id(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...
 def closed(question: Question) -> Shown:
     """The prompt without any of what the question is about."""
     return shown(question.query, (), None)
+
+
+def truncated(question: Question, share: float) -> Shown:
+    """The prompt with this share of the characters of what the question is about, half of them from either end."""
+    whole = "".join(f"{segment.name}:\n{segment.text}\n\n" for segment in question.segments)
+    kept = int(len(whole) * share)
+    cut = whole if kept >= len(whole) else f"{whole[: kept - kept // 2]}\n{whole[len(whole) - kept // 2 :]}"
+    text = f"{INSTRUCTION}{cut}Question: {question.query}\nAnswer:"
+    return Shown(text, text, ((0, len(text)),))

@@ -2,9 +2,10 @@
 
     python -m benchmarks.local.quality --sets nq_20doc,hotpotqa --n 40 --out benchmarks/results/local-quality.json
 
-A system is `full`, `closed` (no context at all), or a scorer, with `@positions` for kept tokens at their original positions; it is
-measured at every keep ratio. Prompts that do not fit the target's window are counted, and have no part in a mean. A cell is one
-set under one system at one keep ratio; interrupted runs go on with the cells that `--out` lacks.
+A system is `full`, `closed` (no context at all), `truncated` (both ends of the context, whatever they say), or a scorer, with
+`@positions` for kept tokens at their original positions; it is measured at every keep ratio. Prompts that do not fit the target's
+window are counted, and have no part in a mean. A cell is one set under one system at one keep ratio; interrupted runs go on with the
+cells that `--out` lacks.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.evaluate import trusted
-from benchmarks.local.asking import METRICS, Shown, answered, answers_by_id, closed, shown
+from benchmarks.local.asking import METRICS, Shown, answered, answers_by_id, closed, shown, truncated
 from benchmarks.local.quality_report import markdown
 from benchmarks.local.subjects import scorer_by
 from benchmarks.machine import ROOT, code_fingerprint, machine_kind, made_by, shown_command, versions
@@ -34,8 +35,8 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.targets.loading import TargetSettings, load_target
 
-FULL, CLOSED, POSITIONS = "full", "closed", "@positions"
-SYSTEMS = "full,closed,fused,fused@positions,key_index,bm25,random,head_tail"
+FULL, CLOSED, TRUNCATED, POSITIONS = "full", "closed", "truncated", "@positions"
+SYSTEMS = "full,closed,fused,fused@positions,key_index,bm25,random,head_tail,truncated"
 SETS = "nq_20doc,hotpotqa,kv_140,ruler_8k"
 
 
@@ -102,10 +103,10 @@ class Bench:
         questions: list[data.Question] = data.sample(data.load_questions(plan.directory, name), plan.count, plan.seed)
         scorer, positions, _ = system.partition(POSITIONS)
         target = self._targets["positions" if positions else "text"]
-        compressor = None if system in (FULL, CLOSED) else self._compressor(scorer, keep)
+        compressor = None if system in (FULL, CLOSED, TRUNCATED) else self._compressor(scorer, keep)
         started, rows = time.perf_counter(), []
         for number, question in enumerate(questions, start=1):
-            prompt = closed(question) if system == CLOSED else self._prompt(question, compressor)
+            prompt = self._prompt(question, system, keep, compressor)
             rows.append(answered(target, prompt, answers[question.id], plan.tokens))
             print(f"\r{name} / {system} {keep:g}: {number} of {len(questions)}", end="", file=sys.stderr)
         seconds = time.perf_counter() - started
@@ -121,7 +122,11 @@ class Bench:
             draft_tokens_per_s=None,
         )
 
-    def _prompt(self, question: data.Question, compressor: Compressor | None) -> Shown:
+    def _prompt(self, question: data.Question, system: str, keep: float, compressor: Compressor | None) -> Shown:
+        if system == CLOSED:
+            return closed(question)
+        if system == TRUNCATED:
+            return truncated(question, keep)
         decided = trusted(compressor.compress(question.segments, question.query)).segments if compressor else None
         return shown(question.query, question.segments, decided)
 
@@ -169,7 +174,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.local.quality", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "eval", help="folder of the evaluation files")
     parser.add_argument("--sets", default=SETS, help="question sets; file:task takes one task (default: %(default)s)")
-    parser.add_argument("--systems", default=SYSTEMS, help="scorers, with @positions; full, closed (default: %(default)s)")
+    parser.add_argument("--systems", default=SYSTEMS, help="scorers, with @positions; full, closed, truncated (default: %(default)s)")
     parser.add_argument("--keep", default="0.1,0.2,0.3", help="keep ratios (default: %(default)s)")
     parser.add_argument("--n", type=int, default=40, help="rows per set, spread evenly (default: %(default)s)")
     parser.add_argument("--target", default=DEFAULT_DRAFT, help="the model that answers (default: %(default)s)")
