@@ -17,6 +17,7 @@ from torch import Tensor
 from specprefill_agents.draft.attention_rows import AttentionRows, full_attention_layers
 from specprefill_agents.draft.key_values import cache_argument, empty_cache
 from specprefill_agents.draft.loading import Draft
+from specprefill_agents.draft.output_rows import last_rows
 from specprefill_agents.errors import ConfigError, DraftError
 
 StepConsumer: TypeAlias = Callable[[int, int, Tensor], None]
@@ -51,25 +52,30 @@ class LookAhead:
         and as `AttentionRows` does.
         """
         self.check(draft)
-        arguments: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if _has_head(draft) else {})}
         ends = end_ids(draft)
         with AttentionRows(draft.model) as rows, torch.inference_mode():
             *earlier, step = prompt.to(draft.device)[None].split(self.prefill_tokens, dim=1)
-            arguments |= cache_argument(draft.model, empty_cache(draft.model))
+            cache = cache_argument(draft.model, empty_cache(draft.model))
             for part in earlier:
-                draft.model(input_ids=part, **arguments)
+                draft.model(**_arguments(draft, part), **cache)
             for index in range(self.rows):
 
                 def take(layer: int, row: Tensor, index: int = index) -> None:
                     consume(index, layer, row[0])
 
-                output = rows.run(len(prompt), take, input_ids=step, **arguments)
+                output = rows.run(len(prompt), take, **_arguments(draft, step), **cache)
                 if index + 1 == self.rows:
                     break
                 step = output.logits[:, -1].argmax(dim=-1, keepdim=True)
                 if int(step) in ends:
                     break
         return index + 1
+
+
+def _arguments(draft: Draft, part: Tensor) -> dict[str, Any]:
+    """Those of a pass over the token ids `part` (1, T), with logits after the last of them where the draft has any."""
+    logits = {"logits_to_keep": last_rows(1, part.shape[1], draft.device)} if _has_head(draft) else {}
+    return {"input_ids": part, "use_cache": True, **logits}
 
 
 def _has_head(draft: Draft) -> bool:

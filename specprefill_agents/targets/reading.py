@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from specprefill_agents.draft.key_values import cache_argument, empty_cache
+from specprefill_agents.draft.output_rows import last_rows
 from specprefill_agents.errors import ConfigError, TargetError, missing_extra
 
 try:
@@ -101,7 +102,7 @@ class Reading:
                 input_ids=torch.tensor([list(ids)], device=device),
                 position_ids=torch.tensor([list(positions)], device=device),
                 use_cache=True,
-                logits_to_keep=_last(rows, len(ids)) if device.type == "cpu" else rows,
+                logits_to_keep=last_rows(rows, len(ids), device),
                 **cache_argument(self._model, self._cache),
             ).logits
             return logits[0].float()
@@ -118,15 +119,6 @@ class Reading:
             layer.crop(len(self.ids) - layer.get_seq_length())
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _last(rows: int, size: int) -> Tensor:
-    """The indices of the last `rows` of `size` tokens.
-
-    For a processor, where a count is slow: transformers makes a slice of it, which torch does not multiply by the output head
-    before it has copied all of that head.
-    """
-    return torch.arange(max(0, size - rows), size)
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
