@@ -101,10 +101,11 @@ def run(settings: ServiceSettings, address: Address, max_replicas: int, begun: C
     """
     check_host(address.host, settings.token)
     Engine(settings)  # so that what cannot work is said here, not by a replica
+    serve.start(http_options={"host": address.host, "port": address.port, "request_timeout_s": settings.time_limit_s})
     ended = threading.Event()
+    # Not before Ray has set its own, after whose SIGTERM the process aborts.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    serve.start(http_options={"host": address.host, "port": address.port, "request_timeout_s": settings.time_limit_s})
     try:
         serve.run(deployment(settings, max_replicas, drain_s=address.drain_s), name="specprefill", route_prefix="/")
         begun(f"http://{address.host}:{address.port}")
