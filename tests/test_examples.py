@@ -109,4 +109,5 @@ def test_two_arms_stand_side_by_side_and_the_compressed_one_is_cheaper(printed: 
     saved = {line.split()[0]: int(line.split()[-2 if line.endswith("-") else -3].rstrip("%")) for line in output.splitlines()[1:3]}
     assert saved["control"] == 0
     assert saved["treated"] > 50
-    assert re.search(r"^A conversation in 'treated' costs -0\.00\d+ USD \(-\d\d%\) against 'control'", output, re.MULTILINE)
+    # In peak hours, by the clock, it is twice as much.
+    assert re.search(r"^A conversation in 'treated' costs -0\.0\d+ USD \(-\d\d%\) against 'control'", output, re.MULTILINE)
