@@ -42,7 +42,6 @@ from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.types import KeepRatio
 
 CHUNKED = "@chunks"
-"""Scorers that read no text with a draft; for all others draft tokens per second are reported."""
 
 
 @dataclass(frozen=True, slots=True)

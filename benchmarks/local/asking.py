@@ -18,6 +18,9 @@ INSTRUCTION = "Answer the question with a name, a number or a few words, and not
 METRICS = ("f1", "contains", "share_contained", "prompt_tokens", "restored")
 """The last two: tokens that the target read, and whether their positions were restored. All None where the prompt was too long."""
 
+LONG_ANSWERS = {"kv_140": 100}
+"""Tokens of the longest answer where more than a few words are asked for: a UUID takes up to 36, and small models name the key first."""
+
 Mode: TypeAlias = Literal["text", "positions"]
 
 
@@ -80,8 +83,9 @@ def closed(question: Question) -> Shown:
 
 def truncated(question: Question, share: float) -> Shown:
     """The prompt with this share of the characters of what the question is about, half of them from either end."""
-    whole = "".join(f"{segment.name}:\n{segment.text}\n\n" for segment in question.segments)
+    asked = closed(question).text.removeprefix(INSTRUCTION)
+    whole = shown(question.query, question.segments, None).text.removeprefix(INSTRUCTION).removesuffix(asked)
     kept = int(len(whole) * share)
     cut = whole if kept >= len(whole) else f"{whole[: kept - kept // 2]}\n{whole[len(whole) - kept // 2 :]}"
-    text = f"{INSTRUCTION}{cut}Question: {question.query}\nAnswer:"
+    text = f"{INSTRUCTION}{cut}{asked}"
     return Shown(text, text, ((0, len(text)),))

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.evaluate import trusted
-from benchmarks.local.asking import METRICS, Shown, answered, answers_by_id, closed, shown, truncated
+from benchmarks.local.asking import LONG_ANSWERS, METRICS, Shown, answered, answers_by_id, closed, shown, truncated
 from benchmarks.local.quality_report import markdown
 from benchmarks.local.subjects import scorer_by
 from benchmarks.machine import ROOT, code_fingerprint, machine_kind, made_by, shown_command, versions
@@ -35,8 +35,6 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT, locate
 from specprefill_agents.storage.score_cache import ScoreCache
 from specprefill_agents.targets.loading import TargetSettings, load_target
 
-LONG_ANSWERS = {"kv_140": 100}
-"""Tokens of the longest answer where more than a few words are asked for: a UUID takes up to 36, and small models name the key first."""
 FULL, CLOSED, TRUNCATED, POSITIONS = "full", "closed", "truncated", "@positions"
 SYSTEMS = "full,closed,fused,fused@positions,key_index,bm25,random,head_tail,truncated"
 SETS = "nq_20doc,hotpotqa,kv_140,ruler_8k"
