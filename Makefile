@@ -5,6 +5,7 @@
 #   make test               the test suite (no network)
 #   make test-query-pipeline  tests with the last LlamaIndex that has a QueryPipeline, in an environment of its own
 #   make test-ray           tests with two replicas on Ray Serve, in an environment of its own
+#   make test-device       tests on a device that is not the processor, made for them by a C++ compiler
 #   make test-package       wheel and sdist, installed with each extra alone in environments of their own
 #   make demo               an agent loop with compression, end to end
 #   make bench              every number of the README, measured anew; goes on where it was interrupted
@@ -40,7 +41,7 @@ TORCH_cu := torch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup check test test-query-pipeline test-ray test-package demo bench report clean
+.PHONY: help setup check test test-query-pipeline test-ray test-device test-package demo bench report clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -65,6 +66,10 @@ test-query-pipeline: $(QUERY_PIPELINE)/.installed
 # Its pytest.ini is in the folder too. The draft is that of `make setup`; llama-index-core brings the tokenizer's file.
 test-ray: setup $(RAY)/.installed
 	cd tests/ray_serve && OMP_NUM_THREADS=1 ../../$(RAY)/bin/python -m pytest
+
+# The device stays with the process that made it.
+test-device: setup
+	cd tests/second_device && OMP_NUM_THREADS=1 ../../$(BIN)/python -m pytest
 
 test-package: $(PACKAGE)/.installed
 	cd tests/package && ../../$(PACKAGE)/bin/python -m pytest

@@ -26,8 +26,8 @@ settings.register_profile("thorough", deadline=None, max_examples=10_000, derand
 settings.load_profile("default")
 
 
-collect_ignore = ["package", "query_pipeline", "ray_serve"]
-"""Run by `make test-package`, `make test-query-pipeline` and `make test-ray`, in other environments."""
+collect_ignore = ["package", "query_pipeline", "ray_serve", "second_device"]
+"""Run by `make test-package`, `make test-query-pipeline`, `make test-ray` and `make test-device`, each in a process of its own."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -121,8 +121,19 @@ def test_float32_is_chosen_where_the_processor_does_not_multiply_bfloat16(monkey
     assert describe_hardware().dtype in {"float32", "bfloat16"}
     monkeypatch.setattr(loading, "cpu_multiplies_bfloat16", lambda: True)
     assert choose_dtype(cpu) == torch.bfloat16
-    assert choose_dtype(torch.device("cuda")) == torch.bfloat16
     assert choose_dtype(cpu, "float16") == torch.float16
+
+
+@pytest.mark.parametrize(("is_native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_that_only_emulates_bfloat16_gets_float32(monkeypatch: pytest.MonkeyPatch, is_native: bool, dtype: torch.dtype) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_native or including_emulation)
+    assert choose_dtype(torch.device("cuda")) == dtype
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:1", "meta", ""])
+def test_a_device_that_is_not_there_is_said_before_anything_is_loaded(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device={device!r} is not valid; allowed: auto, cpu, cuda or cuda:N"):
+        load_draft("owner/never-asked-for", device=device)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("dtype", "int3"), ("threads", 0)])

@@ -27,7 +27,8 @@ def describe_hardware() -> Hardware:
     device = choose_device()
     dtype = choose_dtype(device)
     if device.type == "cuda":
-        name, reason = torch.cuda.get_device_name(device), "the GPU multiplies it natively"
+        name = torch.cuda.get_device_name(device)
+        reason = "the GPU multiplies it natively" if dtype == torch.bfloat16 else "the GPU does not multiply bfloat16 natively"
     elif dtype == torch.bfloat16:
         name, reason = _processor(), "the processor has AVX512-BF16 or AMX"
     else:

@@ -67,24 +67,29 @@ class Draft:
 
 
 def choose_device(device: str = "auto") -> torch.device:
-    """`auto` is CUDA when there is one, else the CPU. Raises `ConfigError` for a device torch does not know."""
+    """`auto` is CUDA when there is one, else the CPU. Raises `ConfigError` for a device that torch does not know or see."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        found = torch.device(device)
+        module = torch.get_device_module(found)
     except RuntimeError as error:
         raise ConfigError("device", device, "auto, cpu, cuda or cuda:N") from error
+    there = module.device_count() if module.is_available() else 0
+    if (found.index or 0) >= there:
+        raise ConfigError("device", device, f"auto, cpu, cuda or cuda:N; torch {torch.__version__} sees {there} of type {found.type} here")
+    return found
 
 
 def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
-    """`auto` is bfloat16 where the hardware multiplies it (CUDA, CPUs with AVX512-BF16 or AMX), else float32."""
+    """`auto` is bfloat16 where the hardware multiplies it (GPUs since Ampere, CPUs with AVX512-BF16 or AMX), else float32."""
     names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype != "auto":
         if dtype not in names:
             raise ConfigError("dtype", dtype, f"auto, {', '.join(names)}")
         return names[dtype]
     if device.type == "cuda":
-        return torch.bfloat16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     return torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
 
 
