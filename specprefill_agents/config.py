@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from specprefill_agents.errors import ConfigError
 from specprefill_agents.types import KeepRatio, KeepRule
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of everything that shapes the output bytes; part of the fingerprint."""
 
 _NOT_IN_FINGERPRINT = frozenset({"timeout_s", "on_error"})

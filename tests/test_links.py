@@ -48,6 +48,8 @@ def test_the_title_is_the_given_name_or_what_the_text_begins_with() -> None:
     assert title_of(Segment("Silent Harbour is a 1986 film.", "document")) == "Silent Harbour"
     assert title_of(Segment("# Release notes\n\nText.", "document")) == "Release notes"
     assert title_of(Segment("text", "tool_result", name="grep")) is None
+    assert title_of(Segment("东京塔是日本东京的一座电视塔。", "document")) == "东京塔"
+    assert title_of(Segment("東京タワーは、東京都港区にある塔。", "document")) == "東京タワー"
     assert leading_phrase("") is None
 
 

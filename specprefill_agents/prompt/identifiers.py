@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from specprefill_agents.prompt.scripts import blanked, is_unspaced
 from specprefill_agents.types import Unit
 
 _CANDIDATE = re.compile(r"\w(?:[\w./:@+-]*\w)?")
@@ -16,8 +17,11 @@ MAX_IDENTIFIERS = 64
 
 
 def identifiers(text: str) -> list[str]:
-    """Numbers of two digits and more, and words with digits, underscores, inner capitals, dots or slashes; case-folded."""
-    found = (match.group() for match in _CANDIDATE.finditer(text))
+    """Numbers of two digits and more, and words with digits, underscores, inner capitals, dots or slashes; case-folded.
+
+    A script without spaces, such as Chinese, ends them and is no part of them.
+    """
+    found = (match.group() for match in _CANDIDATE.finditer(blanked(text)))
     return list(dict.fromkeys(word.casefold() for word in found if _IDENTIFIER.search(word)))[:MAX_IDENTIFIERS]
 
 
@@ -44,4 +48,4 @@ def places_of(name: str, text: str) -> Iterator[int]:
 
 
 def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
+    return (character.isalnum() or character == "_") and not is_unspaced(character)

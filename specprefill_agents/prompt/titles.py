@@ -8,7 +8,7 @@ from specprefill_agents.types import Segment
 
 MAX_TITLE_CHARS = 80
 _PARENTHESIS = re.compile(r"\s*\([^)]*\)")
-_END_OF_PHRASE = re.compile(r"\s(?:is|was|are|were|has|had|refers?)\s|[\n.:;,–—(。：，、]|\s-\s")
+_END_OF_PHRASE = re.compile(r"\s(?:is|was|are|were|has|had|refers?)\s|[\n.:;,–—(。：，、（]|\s-\s|是|は、|とは")
 
 
 def title_of(segment: Segment) -> str | None:

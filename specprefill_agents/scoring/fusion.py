@@ -42,7 +42,8 @@ class Member:
 
 
 class FusionScorer:
-    """Weighted sum of its members' scores per token of the first member; contexts whose titles the best units name gain
+    """Weighted sum of its members' scores per token of the first member, each as far as its tokens are `legible`; contexts whose
+    titles the best units name gain
     `link_weight` times those units' scores; then every token gains `block_weight` times the best of its block.
 
     Units and blocks are those of `layout_of` with `limits`.
@@ -66,7 +67,7 @@ class FusionScorer:
     def fingerprint(self) -> str:
         """The members' fingerprints with their weights, and the settings of links, blocks and stretches."""
         parts = "+".join(f"{member.weight:g}*{scorer_fingerprint(member.scorer)}" for member in self._members)
-        return f"fusion({parts};{self._link_weight:g};{self._block_weight:g}:{STRETCH_WEIGHT:g}:{STRETCH_CHARS}:{self._limits})"
+        return f"fusion({parts};legible;{self._link_weight:g};{self._block_weight:g}:{STRETCH_WEIGHT:g}:{STRETCH_CHARS}:{self._limits})"
 
     def for_tenant(self, tenant: str) -> FusionScorer:
         """One whose members keep what they compute for this tenant alone."""
@@ -77,7 +78,7 @@ class FusionScorer:
     def score(self, contexts: Sequence[str], query: str, titles: Sequence[str | None] = ()) -> list[TokenScores]:
         """Fused importance at the first member's offsets, at least 0. `titles` names the contexts, None those without one."""
         results = [member.scorer.score(contexts, query) for member in self._members]
-        totals = _sums(results, [member.weight for member in self._members])
+        totals = _sums(contexts, results, [member.weight for member in self._members])
         offsets = [part.offsets for part in results[0]]
         layouts = [layout_of(context, self._limits) for context in contexts]
         units = [units_of(own, layout) for own, layout in zip(offsets, layouts, strict=True)]
@@ -96,15 +97,30 @@ class FusionScorer:
         return [TokenScores(part.offsets, total, part.cached) for part, total in zip(results[0], totals, strict=True)]
 
 
-def _sums(results: Sequence[Sequence[TokenScores]], weights: Sequence[float]) -> list[NDArray[np.float64]]:
-    """Per context the weighted sum (T,) of all members, each scaled so that its best token of the call counts 1."""
+def _sums(contexts: Sequence[str], results: Sequence[Sequence[TokenScores]], weights: Sequence[float]) -> list[NDArray[np.float64]]:
+    """Per context the weighted sum (T,) of all members, each scaled so that its best token of the call counts 1, or less if illegible."""
     totals = [np.zeros(len(part.scores)) for part in results[0]]
     for parts, weight in zip(results, weights, strict=True):
         best = max((float(part.scores.max()) for part in parts if len(part.scores)), default=0.0)
         if best > 0:
-            for total, part, first in zip(totals, parts, results[0], strict=True):
-                total += weight / best * scores_at(part, first.offsets)
+            for total, part, first, context in zip(totals, parts, results[0], contexts, strict=True):
+                total += legible(context, part.offsets) * weight / best * scores_at(part, first.offsets)
     return totals
+
+
+def legible(text: str, offsets: NDArray[np.int64]) -> float:
+    """How far a model can be trusted with a text by its tokens (T, 2): 1 while at most a quarter of them are pieces of letters, as
+    where foreign names stand in it, falling to 0 at half.
+
+    A tokenizer cuts letters into bytes of a script that its model hardly met in training, and whose words say little to it.
+    """
+    if not len(offsets):
+        return 1.0
+    overlaps = offsets[1:, 0] < offsets[:-1, 1]
+    pieces = np.append(overlaps, False)
+    pieces[1:] |= overlaps
+    of_letters = sum(text[start].isalpha() for start in offsets[pieces, 0].tolist())
+    return float(np.clip(2 - 4 * of_letters / len(offsets), 0, 1))
 
 
 def scores_at(scores: TokenScores, offsets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ class IdentifierScorer:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self.fingerprint = f"identifiers:{REACH}:{limits}"
+        self.fingerprint = f"identifiers:{REACH}:scripts:{limits}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit, zero where the question names no identifier; its offsets are the units."""

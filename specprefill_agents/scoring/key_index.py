@@ -197,7 +197,7 @@ def average_pool(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
 
 
 def overlapping_rows(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
-    """Indices of the tokens that overlap one of the sorted, disjoint `spans`."""
+    """Indices of the tokens that overlap one of the `spans`, whose starts and ends rise."""
     if not spans or not len(offsets):
         return np.zeros(0, dtype=np.intp)
     starts = np.array([start for start, _ in spans])
@@ -209,7 +209,7 @@ def overlapping_rows(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]
 
 def key_index_fingerprint(draft: Draft, preset: HeadPreset, window_tokens: int = WINDOW_TOKENS) -> str:
     """Identifies everything that scores of a `KeyIndexScorer` depend on besides the texts."""
-    settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.head_weights}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}"
+    settings = f"{draft.revision}:{draft.dtype}:{preset.heads}:{preset.head_weights}:{preset.prefix}:{window_tokens}:{POOL_TOKENS}:pairs"
     return f"key_index:{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
 

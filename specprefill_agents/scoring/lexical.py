@@ -26,7 +26,7 @@ class LexicalScorer:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self.fingerprint = f"bm25:{K1}:{B}:{limits}"
+        self.fingerprint = f"bm25:{K1}:{B}:pairs:{limits}"
 
     def score(self, contexts: Sequence[str], query: str) -> list[TokenScores]:
         """One score per unit; its offsets are the units themselves."""

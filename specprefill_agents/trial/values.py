@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from specprefill_agents.gateway.messages import text_of
 from specprefill_agents.prompt.identifiers import places_of
 from specprefill_agents.prompt.rounds import Slot
+from specprefill_agents.prompt.scripts import UNSPACED, blanked
 from specprefill_agents.trial.messages import Message
 
 SHORTEST, LONGEST = 4, 120
 """Characters of a value. What is longer was not taken but copied, and any passage of it tells that better."""
 
-_QUOTED = re.compile(r"(?<![\w\\`])(?:\"([^\"\n]{1,400})\"|'([^'\n]{1,400})'|`([^`\n]{1,400})`|“([^”\n]{1,400})”)(?![\w`])")
+_QUOTED = re.compile(
+    rf"(?<![^\W{UNSPACED}])(?<![\\`])(?:\"([^\"\n]{{1,400}})\"|'([^'\n]{{1,400}})'|`([^`\n]{{1,400}})`)(?![^\W{UNSPACED}]|`)"
+    "|“([^”\n]{1,400})”|「([^」\n]{1,400})」"
+)
 _WORD = re.compile(r"https?://[^\s\"'`<>()\[\]{}]+[\w/]|\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?:~|\.{1,2})?/?\w(?:[\w./:@+-]*\w)?")
 _TELLING = re.compile(r"\d{4}|\d.*[^\W\d]|[^\W\d].*\d|\d[.,:/-]\d|\w_\w|[\w~.]?/\w|[^\W\d][.:@]\w|[a-z][A-Z]")
 _JOINT = re.compile(r"[/:@=+]")
@@ -89,7 +93,7 @@ def literals(message: Message) -> list[str]:
 def _literals(text: str) -> Iterator[str]:
     for match in _QUOTED.finditer(text):
         yield next(group for group in match.groups() if group is not None)
-    for match in _WORD.finditer(text):
+    for match in _WORD.finditer(blanked(text)):
         word = match.group()
         yield from (piece for piece in (word, *_JOINT.split(word)) if _TELLING.search(piece))
 

@@ -45,6 +45,10 @@ def run(result: str, *answers: Message, asked: str = "Go.") -> list[Message]:
         ("I call total_seconds and then stop.", "total_seconds"),
         ("It is called HttpServer here.", "HttpServer"),
         ("Mail ann@zoo.org about it.", "ann@zoo.org"),
+        ("我打开src/app/main.py看看。", "src/app/main.py"),
+        ("名为“海边的图书馆”的书。", "海边的图书馆"),
+        ('名为"海边的图书馆"的书。', "海边的图书馆"),
+        ("「海辺の図書館」という本", "海辺の図書館"),
     ],
 )
 def test_what_only_a_result_had_shown_is_a_value(text: str, value: str) -> None:
