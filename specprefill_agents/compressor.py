@@ -10,7 +10,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,6 +39,7 @@ from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.registry import LazyScorer, make_scorer
 from specprefill_agents.selection.choice import Candidate, Choice, Chooser, sent_whole
 from specprefill_agents.selection.units import priorities
+from specprefill_agents.storage.forking import RestartingPool
 from specprefill_agents.storage.originals import Originals, default_originals
 from specprefill_agents.storage.score_cache import RowStore, content_name, default_cache
 from specprefill_agents.types import CompressedSegment, CompressionResult, Segment, TokenScores, Usage
@@ -113,7 +113,7 @@ class Compressor:
         self._chooser = Chooser(self.config, self.counter.count, self.original_id)
         self._lexical = LexicalScorer(self._limits)
         self._second = make_scorer(replace(self.config, scorer=rules.drift.scorer), self.draft, device, disk) if rules else self._lexical
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-scorer")
+        self._worker = RestartingPool(thread_name_prefix="specprefill-scorer")
         self.guard.tell(self.audit)
 
     def load(self) -> None:

@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel, LangSmithParams, Langu
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ContextThreadPoolExecutor, ensure_config, run_in_executor
+from langchain_core.runnables.config import ensure_config, run_in_executor
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self, override
@@ -27,6 +27,7 @@ from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.rewiring import rewired
 from specprefill_langchain.runnable import PromptCompressor
 from specprefill_langchain.step import compress_step, model_name
+from specprefill_langchain.threads import ContextPool
 from specprefill_langchain.unbinding import unbound
 
 _CALL = "specprefill_call"
@@ -74,9 +75,7 @@ class ChatSpecPrefill(BaseChatModel):
     _model: BaseChatModel = PrivateAttr()
     _bound: dict[str, Any] = PrivateAttr(default_factory=dict)
     _sessions: Sessions = PrivateAttr()
-    _worker: ContextThreadPoolExecutor = PrivateAttr(
-        default_factory=lambda: ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-chat-model")
-    )
+    _worker: ContextPool = PrivateAttr(default_factory=lambda: ContextPool(thread_name_prefix="specprefill-chat-model"))
 
     @model_validator(mode="after")
     def _take_over_inner(self) -> Self:

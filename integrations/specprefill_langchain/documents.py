@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from langchain_core.runnables.config import ContextThreadPoolExecutor, run_in_executor
+from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import override
 
@@ -14,6 +14,7 @@ from specprefill_agents.compressor import Compressor
 from specprefill_agents.selection.units import rank_prior
 from specprefill_agents.types import CompressedSegment, Segment
 from specprefill_langchain.step import failed
+from specprefill_langchain.threads import ContextPool
 
 KEY = "specprefill"
 """Metadata key of a compressed document."""
@@ -39,9 +40,7 @@ class SpecPrefillDocumentCompressor(BaseDocumentCompressor):
     compressor: Compressor = Field(exclude=True)
     top_n: int | None = Field(default=None, ge=1)
     drop_empty: bool = True
-    _worker: ContextThreadPoolExecutor = PrivateAttr(
-        default_factory=lambda: ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-documents")
-    )
+    _worker: ContextPool = PrivateAttr(default_factory=lambda: ContextPool(thread_name_prefix="specprefill-documents"))
 
     @override
     def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None) -> list[Document]:

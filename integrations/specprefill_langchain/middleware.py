@@ -18,7 +18,7 @@ from langchain.agents.middleware.types import (
     ResponseT,
 )
 from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.runnables.config import ContextThreadPoolExecutor, ensure_config, run_in_executor
+from langchain_core.runnables.config import ensure_config, run_in_executor
 from langgraph.types import Command
 from typing_extensions import NotRequired, override
 
@@ -35,6 +35,7 @@ from specprefill_langchain.reasoning import sending_reasoning
 from specprefill_langchain.remembering import Remembered, Replay
 from specprefill_langchain.shadow import is_shadowed, next_action
 from specprefill_langchain.step import StepReport, compress_step, failed, model_name
+from specprefill_langchain.threads import ContextPool
 
 STATE_FIELD = "specprefill"
 
@@ -89,9 +90,9 @@ class SpecPrefillMiddleware(AgentMiddleware[SpecPrefillState, ContextT, Response
         self._on_step = on_step
         self._meter = Meter.feeding(ledger, compressor.counter) if ledger is not None or on_step is not None else None
         self._remembered = Remembered()
-        self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-middleware")
+        self._worker = ContextPool(thread_name_prefix="specprefill-middleware")
         # Apart, so that accounting for one conversation does not wait until the outputs of another are scored.
-        self._accountant = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-ledger")
+        self._accountant = ContextPool(thread_name_prefix="specprefill-ledger")
 
     @override
     def wrap_model_call(

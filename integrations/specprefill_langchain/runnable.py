@@ -8,7 +8,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ContextThreadPoolExecutor, run_in_executor
+from langchain_core.runnables.config import run_in_executor
 from typing_extensions import override
 
 from specprefill_agents.compressor import Compressor
@@ -16,6 +16,7 @@ from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
 from specprefill_agents.session.shared import SessionStore
 from specprefill_langchain.conversations import opening_of, own_conversation_id
 from specprefill_langchain.step import compress_step
+from specprefill_langchain.threads import ContextPool
 
 
 class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
@@ -43,7 +44,7 @@ class PromptCompressor(Runnable[LanguageModelInput, LanguageModelInput]):
         self.query = query
         self.name = name
         self._sessions = Sessions(compressor, max_sessions, model_id, sessions)
-        self._worker = ContextThreadPoolExecutor(max_workers=1, thread_name_prefix="specprefill-runnable")
+        self._worker = ContextPool(thread_name_prefix="specprefill-runnable")
 
     @property
     @override

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.prompt.original_notes import reads_originals
 from specprefill_agents.session.sessions import MAX_SESSIONS, Sessions
 from specprefill_agents.session.stepping import described
+from specprefill_agents.storage.forking import RestartingPool
 from specprefill_llamaindex.figures import amarked_stream, figures_of, marked, marked_stream, tell
 from specprefill_llamaindex.metering import Metered
 from specprefill_llamaindex.reasoning import wants_reasoning, with_reasoning
@@ -98,7 +98,7 @@ class SpecPrefillLLM(FunctionCallingLLM):
     _compressor: Compressor = PrivateAttr()
     _listeners: Listeners = PrivateAttr()
     _sessions: Sessions = PrivateAttr()
-    _worker: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-llm"))
+    _worker: RestartingPool = PrivateAttr(default_factory=lambda: RestartingPool(thread_name_prefix="specprefill-llm"))
 
     def __init__(
         self,

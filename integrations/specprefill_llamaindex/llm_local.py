@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -35,6 +34,7 @@ from llama_index.core.llms.llm import LLM
 
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.prompt.original_notes import original_in
+from specprefill_agents.storage.forking import RestartingPool
 from specprefill_agents.targets.chat_template import ChatTurn
 from specprefill_agents.targets.loading import CACHE_BYTES, TargetSettings, load_target
 from specprefill_agents.targets.local import Generation, LocalTarget
@@ -79,7 +79,7 @@ class LocalLLM(LLM):
     copies: bool = Field(default=True, description="Whether what was said before is such a guess too.")
 
     _loading: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _worker: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-local"))
+    _worker: RestartingPool = PrivateAttr(default_factory=lambda: RestartingPool(thread_name_prefix="specprefill-local"))
 
     @classmethod
     def class_name(cls) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -20,6 +19,7 @@ from specprefill_agents import CompressedSegment, CompressionConfig, Compressor,
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.prompt.expand import EXPAND_TOOL
 from specprefill_agents.prompt.query import CallContext, build_query, call_label
+from specprefill_agents.storage.forking import RestartingPool
 from specprefill_agents.storage.originals import Originals
 from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
 from specprefill_llamaindex.messages import TOOL_ROLES, calls_in, tool_call_id
@@ -66,7 +66,7 @@ class SpecPrefillMemoryBlock(BaseMemoryBlock[str]):
     texts: list[HeldText] = Field(default_factory=list, description="What is held, the oldest first.")
 
     _compressor: Compressor = PrivateAttr()
-    _edge: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-memory"))
+    _edge: RestartingPool = PrivateAttr(default_factory=lambda: RestartingPool(thread_name_prefix="specprefill-memory"))
     _question: str = PrivateAttr(default="")
 
     def __init__(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -20,6 +19,7 @@ from llama_index_instrumentation import get_dispatcher
 from specprefill_agents import CompressedSegment, CompressionConfig, CompressionResult, Compressor, Segment
 from specprefill_agents.draft.registry import DEFAULT_DRAFT
 from specprefill_agents.selection.units import rank_prior
+from specprefill_agents.storage.forking import RestartingPool
 from specprefill_llamaindex.events import CompressionEndEvent, CompressionStartEvent
 from specprefill_llamaindex.threads import in_thread
 
@@ -67,7 +67,7 @@ class SpecPrefillPostprocessor(BaseNodePostprocessor):
 
     _compressor: Compressor = PrivateAttr()
     # One thread waits for the compressor however many queries run at once, so other work keeps the loop's own executor.
-    _edge: ThreadPoolExecutor = PrivateAttr(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="specprefill-llamaindex"))
+    _edge: RestartingPool = PrivateAttr(default_factory=lambda: RestartingPool(thread_name_prefix="specprefill-llamaindex"))
 
     def __init__(
         self,

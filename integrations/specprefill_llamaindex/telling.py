@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from llama_index.core.base.llms.types import ChatResponse
@@ -11,6 +10,7 @@ from llama_index.core.base.llms.types import ChatResponse
 from specprefill_agents.accounting.first_chunk import FirstChunk
 from specprefill_agents.compressor import Compressor
 from specprefill_agents.session.stepping import failed
+from specprefill_agents.storage.forking import RestartingPool
 from specprefill_llamaindex.metering import Meter, Metered
 from specprefill_llamaindex.step import EVENT, StepReport
 from specprefill_llamaindex.threads import in_thread
@@ -23,7 +23,7 @@ class Listeners:
         self._compressor = compressor
         self._on_step = on_step
         # Apart from the thread in which the draft works: an answer must not wait until another conversation is scored.
-        self._accountant = ThreadPoolExecutor(1, thread_name_prefix="specprefill-ledger")
+        self._accountant = RestartingPool(thread_name_prefix="specprefill-ledger")
         self._meter = None if on_step is None and ledger is None else Meter.feeding(ledger, compressor.counter)
 
     def asked(self, step: StepReport) -> StepReport:

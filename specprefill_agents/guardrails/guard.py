@@ -19,6 +19,7 @@ from specprefill_agents.guardrails.pay_guard import PayGuard
 from specprefill_agents.guardrails.settings import Guardrails
 from specprefill_agents.observe.audit import SafeAudit
 from specprefill_agents.scoring.breaker import CircuitBreaker
+from specprefill_agents.storage.forking import watch_forks
 from specprefill_agents.types import Span
 
 logger = logging.getLogger("specprefill_agents.guardrails")
@@ -58,6 +59,11 @@ class Guard:
         self._breaker = CircuitBreaker(guardrails.breaker.failures, guardrails.breaker.cooldown_s) if guardrails else None
         self._pay = PayGuard(guardrails, prices or PriceTable()) if guardrails else None
         self.drift = DriftMonitor(guardrails, on_alert) if guardrails else None
+        self.after_fork()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """The second opinions that the parent waits for stay with it."""
         self._worker: ThreadPoolExecutor | None = None
         self._pending: set[Future[None]] = set()
         self._lock = threading.Lock()
