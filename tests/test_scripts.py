@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specprefill_agents import CompressionConfig, Compressor, Segment
-from specprefill_agents.prompt.identifiers import identifiers, places_of
-from specprefill_agents.prompt.scripts import blanked
+from specprefill_agents.prompt.identifiers import identifiers, places_of, searchable
+from specprefill_agents.prompt.scripts import blanked, escaped_letters, unescaped
 from specprefill_agents.scoring.fusion import FusionScorer, Member, legible
 from specprefill_agents.scoring.lexical import LexicalScorer
 from specprefill_agents.scoring.words import words, words_between
@@ -138,3 +139,36 @@ def test_a_member_counts_as_far_as_its_tokens_are_legible() -> None:
 
     scores = FusionScorer([Member(Cut())], block_weight=0).score(["字abcd", "🎈abcd"], "?")
     assert [part.scores.max() for part in scores] == pytest.approx([2 / 3, 1])
+
+
+NAMES = ["张伟", "王秀英", "李建国", "Иван Петров", "Jürgen Groß", "김민준"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_letters_that_json_writes_as_numbers_are_read_as_letters(name: str) -> None:
+    records = [{"name": one, "desk": index} for index, one in enumerate(NAMES)]
+    text = json.dumps(records, indent=0)
+    (scores,) = LexicalScorer().score([text], f"{name}?")
+    start, end = scores.offsets[int(np.argmax(scores.scores))]
+    assert json.dumps(name) in text[start:end]
+
+
+def test_an_identifier_behind_such_a_letter_stands_alone() -> None:
+    text = json.dumps(["工号E12345", "XE12345", "éE12345"])
+    assert list(places_of("e12345", searchable(text))) == [text.index("E12345")]
+    assert len(searchable(text)) == len(text)
+
+
+def test_tokens_within_such_letters_are_pieces_of_them() -> None:
+    text = json.dumps("张伟") + "abcdefgh"
+    offsets = np.array([[at, at + 1] for at in range(len(text))])
+    assert len(text) == 22
+    assert legible(text, offsets) == pytest.approx(2 - 4 * 10 / 22)
+    assert legible(json.dumps("→→") + "abcdefgh", offsets) == 1
+
+
+@given(st.text(st.sampled_from('ab\\u5f20é张 "')))
+def test_what_is_no_such_letter_stays(text: str) -> None:
+    assert unescaped(json.dumps(text)[1:-1]).count("张") >= text.count("张")
+    assert len(searchable(text)) == len(text.casefold())
+    assert all(text[start : start + 2] == "\\u" and end - start == 6 for start, end in escaped_letters(text))

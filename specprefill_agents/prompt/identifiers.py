@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.prompt.scripts import blanked, is_unspaced
+from specprefill_agents.prompt.scripts import blanked, escapes_blanked, is_unspaced
 from specprefill_agents.types import Unit
 
 _CANDIDATE = re.compile(r"\w(?:[\w./:@+-]*\w)?")
@@ -25,11 +25,13 @@ def identifiers(text: str) -> list[str]:
     return list(dict.fromkeys(word.casefold() for word in found if _IDENTIFIER.search(word)))[:MAX_IDENTIFIERS]
 
 
-def units_with(name: str, folded: str, units: Sequence[Unit]) -> NDArray[np.intp]:
-    """Indices of the units in which `name` starts as a word of its own in the case-folded text.
+def searchable(text: str) -> str:
+    """A text as `units_with` reads it: case-folded, which may shift a place by a character."""
+    return escapes_blanked(text).casefold()
 
-    Case folding may shift a place by a character.
-    """
+
+def units_with(name: str, folded: str, units: Sequence[Unit]) -> NDArray[np.intp]:
+    """Indices of the units in which `name` starts as a word of its own in the `searchable` text."""
     places = list(places_of(name, folded)) if units else []
     if not places:
         return np.zeros(0, dtype=np.intp)

@@ -1,8 +1,10 @@
-"""Scripts that are not written as words between spaces, as classes of regular expressions. Pure."""
+"""Scripts that are not written as words between spaces, as classes of regular expressions; letters that JSON writes as numbers. Pure."""
 
 from __future__ import annotations
 
 import re
+
+from specprefill_agents.types import Span
 
 UNSPACED = (
     "\u0e00-\u0e4e\u0e80-\u0ece\u0f40-\u0fbc\u1000-\u1049\u1050-\u109f\u1780-\u17d3"  # Thai, Lao, Tibetan, Burmese, Khmer
@@ -15,6 +17,7 @@ MARKS = "\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670
 """Signs that belong to the letter before them and are no letters themselves: accents, points, vowels of Indian scripts."""
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def is_unspaced(text: str, at: int = 0) -> bool:
@@ -25,3 +28,25 @@ def is_unspaced(text: str, at: int = 0) -> bool:
 def blanked(text: str) -> str:
     """A text with a space for every `UNSPACED` character, so that what stands between them stands alone; as long as it was."""
     return text if text.isascii() else _UNSPACED.sub(" ", text)
+
+
+def has_escapes(text: str) -> bool:
+    """Whether a text may have letters written as `\\u5f20`, as JSON does that keeps to ASCII."""
+    return "\\u" in text
+
+
+def unescaped(text: str) -> str:
+    """A text with such letters as themselves."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def escaped_letters(text: str) -> list[Span]:
+    """Where such letters stand."""
+    return [match.span() for match in _ESCAPE.finditer(text) if chr(int(match[1], 16)).isalpha()] if has_escapes(text) else []
+
+
+def escapes_blanked(text: str) -> str:
+    """A text with spaces for those of such letters that are `UNSPACED`; as long as it was."""
+    if not has_escapes(text):
+        return text
+    return _ESCAPE.sub(lambda match: " " * len(match[0]) if is_unspaced(chr(int(match[1], 16))) else match[0], text)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from specprefill_agents.prompt.scripts import escaped_letters
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, Layout, Limits, layout_of
 from specprefill_agents.scoring.base import Scorer, scorer_fingerprint, scorer_for
 from specprefill_agents.scoring.links import Source, best_sources, link_scores
@@ -112,7 +113,8 @@ def legible(text: str, offsets: NDArray[np.int64]) -> float:
     """How far a model can be trusted with a text by its tokens (T, 2): 1 while at most a quarter of them are pieces of letters, as
     where foreign names stand in it, falling to 0 at half.
 
-    A tokenizer cuts letters into bytes of a script that its model hardly met in training, and whose words say little to it.
+    A tokenizer cuts letters into bytes of a script that its model hardly met in training, and whose words say little to it. Of a
+    letter that JSON writes as a number, such as `\\u5f20`, all tokens but the first are pieces.
     """
     if not len(offsets):
         return 1.0
@@ -120,6 +122,10 @@ def legible(text: str, offsets: NDArray[np.int64]) -> float:
     pieces = np.append(overlaps, False)
     pieces[1:] |= overlaps
     of_letters = sum(text[start].isalpha() for start in offsets[pieces, 0].tolist())
+    if escapes := escaped_letters(text):
+        starts, ends = np.array(escapes).T
+        before = np.searchsorted(starts, offsets[:, 0]) - 1
+        of_letters += int((offsets[before >= 0, 0] < ends[before[before >= 0]]).sum())
     return float(np.clip(2 - 4 * of_letters / len(offsets), 0, 1))
 
 

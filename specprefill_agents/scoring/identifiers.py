@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.prompt.identifiers import identifiers, units_with
+from specprefill_agents.prompt.identifiers import identifiers, searchable, units_with
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, Limits, layout_of
 from specprefill_agents.types import TokenScores
 
@@ -35,7 +35,7 @@ class IdentifierScorer:
         units = [layout_of(context, self._limits).units for context in contexts]
         scores = [np.zeros(len(part)) for part in units]
         total = sum(map(len, units))
-        folded = [context.casefold() for context in contexts]
+        folded = [searchable(context) for context in contexts]
         for name in identifiers(query):
             hits = [units_with(name, text, part) for text, part in zip(folded, units, strict=True)]
             count = sum(map(len, hits))

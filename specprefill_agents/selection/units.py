@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from specprefill_agents.prompt.identifiers import identifiers, units_with
+from specprefill_agents.prompt.identifiers import identifiers, searchable, units_with
 from specprefill_agents.prompt.units import Layout
 from specprefill_agents.types import TokenScores, Unit
 
@@ -99,7 +99,7 @@ def rank_prior(rank: int) -> float:
 def named_units(texts: Sequence[str], layouts: Sequence[Layout], query: str) -> list[tuple[int, int]]:
     """(text, unit) of each identifier of the query that one unit of the call alone spells out."""
     names = identifiers(query)
-    folded = [text.casefold() for text in texts] if names else []
+    folded = [searchable(text) for text in texts] if names else []
     found: list[tuple[int, int]] = []
     for name in names:
         places = [
