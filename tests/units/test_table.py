@@ -108,6 +108,8 @@ def test_the_first_unit_is_the_header_and_all_rows_need_it(text: str) -> None:
         "",
         " \n\n",
         "It was late, and it rained.\nNobody came, nobody called.\nThe end, at last.\nReally, it was.\nYes, it was.\n",
+        "".join(f"Ann, the {n}th, came. She sat down, and left. Nobody saw.\n\n" for n in range(9)),
+        "".join(f"Élise, {n} ans, est venue. Elle est partie, seule.\n\n" for n in range(9)),
         "2024-01-02 03:04:05,678 - INFO - started\n" * 9,
         "     1\timport os\n     2\timport sys\n     3\timport re\n",
         '"a": 1,\n"b": 2,\n"c": 3,\n"d": 4,\n"e": 5,\n',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,6 +22,8 @@ MIN_AGREEMENT = 0.9
 MIN_LIST_ROWS = 5
 """Rows that it takes where a comma or a pipe could as well be punctuation."""
 
+_SENTENCE_END = re.compile(r"[^\W\d_]{2}[.!?][\"'”’»)]* +[\"'“‘«(]*[^\W\d_a-z]")
+"""Between two sentences of a row: behind a word, and before what is no small letter."""
 _OPENERS = (*" \t{}[]()<>#/*", "- ")
 """What lines of code and of lists begin with."""
 
@@ -67,7 +70,7 @@ def _usual_count(rows: list[str], delimiter: str) -> int:
         return 0
     spaced = sum(row.count(delimiter + " ") for row in rows)
     is_punctuation = delimiter in ",;" and 2 * spaced > usual * len(rows)
-    if is_punctuation and usual == 1:
+    if is_punctuation and (usual == 1 or _reads_as_prose(rows)):
         return 0
     if is_punctuation or (usual == 1 and delimiter != "\t"):
         return usual if agreeing == len(rows) >= MIN_LIST_ROWS else 0
@@ -77,6 +80,11 @@ def _usual_count(rows: list[str], delimiter: str) -> int:
 def _reads_as_code(rows: list[str], delimiter: str) -> bool:
     """Whether most rows begin, or all end, as lines of code and of lists do."""
     return 2 * sum(row.startswith(_OPENERS) for row in rows) > len(rows) or all(row.endswith(delimiter) for row in rows)
+
+
+def _reads_as_prose(rows: list[str]) -> bool:
+    """Whether most rows are of several sentences."""
+    return 2 * sum(_SENTENCE_END.search(row) is not None for row in rows) > len(rows)
 
 
 def _count(row: str, delimiter: str) -> int:
