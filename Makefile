@@ -5,7 +5,7 @@
 #   make test               the test suite (no network)
 #   make test-query-pipeline  tests with the last LlamaIndex that has a QueryPipeline, in an environment of its own
 #   make test-ray           tests with two replicas on Ray Serve, in an environment of its own
-#   make test-device       tests on a device that is not the processor, made for them by a C++ compiler
+#   make test-device        tests on a device that is not the processor, made for them by a C++ compiler
 #   make test-package       wheel and sdist, installed with each extra alone in environments of their own
 #   make demo               an agent loop with compression, end to end
 #   make bench              every number of the README, measured anew; goes on where it was interrupted

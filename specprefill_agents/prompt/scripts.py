@@ -30,23 +30,20 @@ def blanked(text: str) -> str:
     return text if text.isascii() else _UNSPACED.sub(" ", text)
 
 
-def has_escapes(text: str) -> bool:
-    """Whether a text may have letters written as `\\u5f20`, as JSON does that keeps to ASCII."""
-    return "\\u" in text
-
-
 def unescaped(text: str) -> str:
-    """A text with such letters as themselves."""
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    """A text with the letters that are written as `\\u5f20`, as JSON does that keeps to ASCII, as themselves."""
+    return _ESCAPE.sub(_letter, text) if "\\u" in text else text
 
 
 def escaped_letters(text: str) -> list[Span]:
     """Where such letters stand."""
-    return [match.span() for match in _ESCAPE.finditer(text) if chr(int(match[1], 16)).isalpha()] if has_escapes(text) else []
+    return [match.span() for match in _ESCAPE.finditer(text) if _letter(match).isalpha()]
 
 
 def escapes_blanked(text: str) -> str:
     """A text with spaces for those of such letters that are `UNSPACED`; as long as it was."""
-    if not has_escapes(text):
-        return text
-    return _ESCAPE.sub(lambda match: " " * len(match[0]) if is_unspaced(chr(int(match[1], 16))) else match[0], text)
+    return _ESCAPE.sub(lambda match: " " * len(match[0]) if is_unspaced(_letter(match)) else match[0], text)
+
+
+def _letter(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16))

@@ -44,8 +44,8 @@ class Member:
 
 class FusionScorer:
     """Weighted sum of its members' scores per token of the first member, each as far as its tokens are `legible`; contexts whose
-    titles the best units name gain
-    `link_weight` times those units' scores; then every token gains `block_weight` times the best of its block.
+    titles the best units name gain `link_weight` times those units' scores; then every token gains `block_weight` times the best
+    of its block.
 
     Units and blocks are those of `layout_of` with `limits`.
     """

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specprefill_agents.prompt.scripts import has_escapes, unescaped
+from specprefill_agents.prompt.scripts import unescaped
 from specprefill_agents.prompt.units import DEFAULT_LIMITS, Limits, layout_of
 from specprefill_agents.scoring.words import content_words, words_between
 from specprefill_agents.types import TokenScores, Unit
@@ -33,10 +33,7 @@ class LexicalScorer:
         """One score per unit; its offsets are the units themselves."""
         terms = sorted({word for word, _ in content_words(query)})
         units = [layout_of(context, self._limits).units for context in contexts]
-        bags = [
-            [_bag(context, unit, frozenset(terms), is_escaped) for unit in part]
-            for context, part, is_escaped in zip(contexts, units, map(has_escapes, contexts), strict=True)
-        ]
+        bags = [[_bag(context, u, frozenset(terms)) for u in part] for context, part in zip(contexts, units, strict=True)]
         everything = [bag for part in bags for bag in part]
         document_frequency = Counter(word for bag in everything for word in bag.terms)
         mean_length = sum(bag.words for bag in everything) / max(1, len(everything)) or 1.0
@@ -65,7 +62,7 @@ class _Bag(NamedTuple):
 _NO_TERMS: Mapping[str, int] = MappingProxyType({})
 
 
-def _bag(text: str, unit: Unit, terms: frozenset[str], is_escaped: bool) -> _Bag:
-    plain = unescaped(text[unit.start : unit.end]) if is_escaped else ""
-    found = words_between(plain, 0, len(plain)) if is_escaped else words_between(text, unit.start, unit.end)
+def _bag(text: str, unit: Unit, terms: frozenset[str]) -> _Bag:
+    plain = unescaped(text[unit.start : unit.end])
+    found = words_between(plain, 0, len(plain))
     return _Bag(len(found), _NO_TERMS if terms.isdisjoint(found) else Counter(word for word in found if word in terms))

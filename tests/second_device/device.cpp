@@ -1,7 +1,7 @@
 // A device for PyTorch that is not the processor, on a machine that has nothing else.
 //
 // Its memory is the processor's, and so is its arithmetic; but its tensors are no `cpu` tensors, and an operation that is given
-// both is refused, as a GPU refuses it. What forgets to move a tensor therefore fails here, and nothing else does.
+// both is refused, as a GPU refuses it. What forgets to move a tensor therefore fails here.
 // Built for PyTorch's PrivateUse1 key: https://docs.pytorch.org/tutorials/advanced/privateuseone.html
 
 #include <cstdlib>
@@ -109,7 +109,9 @@ void refuse_mixture(const c10::OperatorHandle& operation, const torch::jit::Stac
   static const std::set<std::string> indexing{"aten::index", "aten::_unsafe_index", "aten::index_put_", "aten::_index_put_impl_"};
   bool here = false, processor = false;
   const auto look = [&](const Tensor& tensor) {
-    if (tensor.defined()) (tensor.is_cpu() ? processor : here) |= !tensor.is_cpu() || tensor.dim() > 0;
+    if (!tensor.defined()) return;
+    here |= !tensor.is_cpu();
+    processor |= tensor.is_cpu() && tensor.dim() > 0;
   };
   for (const auto& argument : torch::jit::last(stack, operation.schema().arguments().size())) {
     if (argument.isTensor()) look(argument.toTensor());
